@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transect.base.bounded import first
+from transect.base.counted import counted
 from transect.base.diagnostic import Diagnostics, Severity
 from transect.cli.exits import Exit
 from transect.cli.policies import STDIN, Found, declares_chain, declares_stack, find
@@ -197,26 +198,22 @@ def summary(result: Checked) -> str:
     """The last line of the text form."""
     errors = sum(d.is_error for d in result.diagnostics)
     warnings = sum(d.severity is Severity.WARNING for d in result.diagnostics)
-    left_out = f"; {_count(result.others, 'file')} without a policy" if result.others else ""
+    left_out = f"; {counted(result.others, 'file')} without a policy" if result.others else ""
     if not result.files:
         return f"nothing to check: no policy found{left_out}"
-    also = f", {_count(warnings, 'warning')}" if warnings else ""
+    also = f", {counted(warnings, 'warning')}" if warnings else ""
     if errors:
-        return f"{_count(errors, 'error')}{also}; `transect explain {_first(result)}` tells more{left_out}"
+        return f"{counted(errors, 'error')}{also}; `transect explain {_first(result)}` tells more{left_out}"
     kinds = {
         "policy": result.policies,
         "chain": result.chains,
         "configuration": result.configurations,
         "stack": result.stacks,
     }
-    found = [_count(number, kind, PLURAL.get(kind, "")) for kind, number in kinds.items() if number]
-    found = found or [_count(0, "policy", PLURAL["policy"])]
-    return f"{', '.join(found)} in {_count(result.files, 'file')}, no errors{also}{left_out}"
+    found = [counted(number, kind, PLURAL.get(kind, "")) for kind, number in kinds.items() if number]
+    found = found or [counted(0, "policy", PLURAL["policy"])]
+    return f"{', '.join(found)} in {counted(result.files, 'file')}, no errors{also}{left_out}"
 
 
 def _first(result: Checked) -> str:
     return next(d.code for d in result.diagnostics if d.is_error)
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

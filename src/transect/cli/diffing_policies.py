@@ -10,6 +10,7 @@ from pathlib import Path
 from transect.analysis.diff import Change, Difference
 from transect.analysis.diff import diff as differences
 from transect.analysis.shown import content
+from transect.base.counted import counted
 from transect.cli.compiling import read
 from transect.cli.exits import Exit
 from transect.cli.worlds import world_of
@@ -61,7 +62,7 @@ def text(found: Found, alone: list[str]) -> Iterator[str]:
             yield f"{old.name}: no input comes to something else (proved)"
         elif difference.changes:
             kinds = len(difference.changes)
-            yield f"{old.name}: {kinds} kind{'' if kinds == 1 else 's'} of difference"
+            yield f"{old.name}: {counted(kinds, 'kind')} of difference"
 
 
 def _change(name: str, change: Change) -> Iterator[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from transect.base.counted import counted
 from transect.base.room import put
 from transect.cli.decoders import decoder
 from transect.cli.exits import Exit
@@ -43,7 +44,8 @@ def export(places: Sequence[Path], output: Path, share: float, verdict: str) -> 
     _write(output, rows)
     asked, explained = sum(one.requests for one in found), sum(one.explained for one in found)
     print(
-        f"{output}: {len(rows)} decisions; {explained} of {asked} requests are explained, at each layer by itself"
+        f"{output}: {counted(len(rows), 'decision')}; {explained} of {asked} requests are explained,"
+        " at each layer by itself"
     )
     return Exit.DONE if explained == asked else Exit.UNKNOWN
 

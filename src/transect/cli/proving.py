@@ -11,6 +11,7 @@ from pathlib import Path
 from transect.analysis.prove import Example, Finding, Prover, Verdict
 from transect.analysis.shown import content
 from transect.analysis.solve import Answer, solver
+from transect.base.counted import counted
 from transect.base.diagnostic import Diagnostic, Label, Severity
 from transect.base.formats import plain
 from transect.base.render import render_text
@@ -140,8 +141,8 @@ def _summary(proofs: list[Proof], path: Path) -> str:
     if confirmed and begins:
         confirmed += ", and that it holds at the begin was looked at"
     promises = {(p.finding.span, p.program.name) for p in proofs}
-    many = "promise" if len(promises) == 1 else "promises"
-    return f"{len(promises)} {many}, asked {len(proofs)} times: {', '.join(parts)}{confirmed}"
+    asked = counted(len(proofs), "time")
+    return f"{counted(len(promises), 'promise')}, asked {asked}: {', '.join(parts)}{confirmed}"
 
 
 def _plain(proofs: list[Proof], diagnostics: list[Diagnostic]) -> dict[str, object]:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from transect.base.counted import counted
 from transect.base.formats import plain
 from transect.base.render import render_text
 from transect.base.snippet import visible
@@ -121,4 +122,4 @@ def _plain(log: Log, found: Comparison) -> dict[str, object]:
 
 
 def _calls(found: Comparison) -> str:
-    return f"{found.calls} call{'' if found.calls == 1 else 's'}"
+    return counted(found.calls, "call")

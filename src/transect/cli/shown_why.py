@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from transect.base.counted import counted
 from transect.base.snippet import echoed, visible
 from transect.cli.checking import in_color
 from transect.replay.watched import Change, Line, Value
@@ -41,7 +42,7 @@ class Page:
 
     def _summary(self) -> str:
         count = sum(len(layer.decisions) for layer in self.layers)
-        said = f": {_number(count, 'decision')} at {_number(len(self.layers), 'layer')}"
+        said = f": {counted(count, 'decision')} at {counted(len(self.layers), 'layer')}"
         if all(layer.explained for layer in self.layers):
             return f"{said}, each as it was recorded"
         return said
@@ -74,7 +75,7 @@ class Page:
                 yield "  nobody's turn came first"
             return
         who = ", ".join(f"{visible(name)} {count}" for name, count in layer.went_first.items())
-        yield f"  {_number(sum(layer.went_first.values()), 'turn')} came first: {who}"
+        yield f"  {counted(sum(layer.went_first.values()), 'turn')} came first: {who}"
         left = sum(layer.went_first.values()) - len(layer.first)
         if left > 0:
             yield f"    … {left} of them before these"
@@ -126,7 +127,3 @@ class Page:
 
 def _since(ns: int) -> str:
     return f"+{ns / 1e6:.3f} ms"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from transect.base.counted import counted
 from transect.core.ir import FieldKind, StateField
 from transect.core.tables import BUCKETS, Counter, Histogram, Table
 from transect.core.types import (
@@ -361,7 +362,7 @@ class Reader:
 def _check_entries(t: TableType, pairs: list[tuple[Any, Any]]) -> None:
     keys = [key for key, _ in pairs]
     if t.most is not None and len(keys) > t.most:
-        raise CodecError(f"{len(keys)} entries, where the capacity is {t.most}")
+        raise CodecError(f"{counted(len(keys), 'entry', 'entries')}, where the capacity is {t.most}")
     if len(set(keys)) < len(keys):
         raise CodecError("a key occurs twice")
     if t.kind is TableKind.ORDERED and any(a > b for a, b in itertools.pairwise(keys)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from transect.base.counted import counted
 from transect.core.codec import limits
 from transect.core.types import (
     ArrayType,
@@ -157,7 +158,7 @@ def converted(value: Any, old: Type, new: Type) -> Any:
             return None if value is None else converted(value, a, b)
         case TableType(), TableType():
             fits = new.most is None or len(value) <= new.most
-            _fitting(fits, value, f"{len(value)} entries do not fit into {new.most}")
+            _fitting(fits, value, f"{counted(len(value), 'entry', 'entries')} do not fit into {new.most}")
             return [(converted(k, old.key, new.key), converted(v, old.value, new.value)) for k, v in value]
         case ArrayType(), ArrayType():
             return _array(value, old, new)

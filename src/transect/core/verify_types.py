@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from transect.base.counted import counted
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, Expr, FieldKind, ReduceOp
 from transect.core.rules import (
@@ -242,7 +243,7 @@ def loop_faults(targets: tuple[str, ...], source: ir.Source, scope: Scope) -> Fa
         yield "nothing can be gone over in this way"
         return
     if len(found) != len(targets):
-        yield f"{len(targets)} targets for {len(found)} values"
+        yield f"{counted(len(targets), 'target')} for {counted(len(found), 'value')}"
         return
     for name, t in zip(targets, found, strict=True):
         yield from bound(name, t, scope)

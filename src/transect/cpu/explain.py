@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from transect.base.counted import counted
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.base.span import Span
@@ -88,7 +89,7 @@ def paragraph(program: Program, end: Ended) -> str:
         return f"{who}{queue}. All tasks are with the default scheduler again."
     if queues := _queues(program, end.dump):
         queue, count = max(queues.items(), key=lambda item: item[1])
-        waited = f"{count} {'task' if count == 1 else 'tasks'} waited in the queue `{queue}`{_puts(program, queue)}"
+        waited = f"{counted(count, 'task')} waited in the queue `{queue}`{_puts(program, queue)}"
         return f"{end.message or end.reason}: {waited}. All tasks are with the default scheduler again."
     said = end.message or end.reason
     return f"the kernel says: {said}. All tasks are with the default scheduler again."

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
+from transect.base.counted import counted
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.base.weights import NoWeights
@@ -146,7 +147,7 @@ def _end_record(operated: Operated, say: Say) -> int:
     if operated.host.recording is None:
         return 0
     ended = operated.record_stop()
-    say(f"{ended['records']} calls recorded, {ended['dropped']} dropped")
+    say(f"{counted(ended['records'], 'call')} recorded, {ended['dropped']} dropped")
     return ended["dropped"]
 
 

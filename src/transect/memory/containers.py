@@ -9,6 +9,7 @@ import struct as packed
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from transect.base.counted import counted
 from transect.linux.btf import Btf, Kind
 from transect.linux.btf import Type as KernelType
 from transect.linux.errors import KernelDataError
@@ -97,7 +98,7 @@ class Containers:
                 yield behind(machine, follow(machine, address, path)), count(machine, address)
             if seen < inner.least:
                 raise KernelDataError(
-                    f"`{named(inner)}` gave {seen} elements, and at least {inner.least} must be there"
+                    f"`{named(inner)}` gave {counted(seen, 'element')}, and at least {inner.least} must be there"
                 )
 
         return run

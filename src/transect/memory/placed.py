@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from transect.base.counted import counted
 from transect.core.ir import Program
 from transect.memory.chaser import tables
 from transect.memory.chaser.lower import XDP, Kept, Lowered, lower
@@ -72,16 +73,15 @@ class Placed:
                 yield f"    {one.site.text}: by the observer, since {one.why}"
                 continue
             loop = [s for s in one.chain.steps if s.keeps]
-            hops = "hop" if len(loop) == 1 else "hops"
             yield (
-                f"    {one.site.text}: {len(loop)} {hops} an element; {self.levels} more for each read of a page"
-                " that is found through page tables"
+                f"    {one.site.text}: {counted(len(loop), 'hop')} an element; {self.levels} more for each read"
+                " of a page that is found through page tables"
             )
             for step in loop:
                 extra = ", tested" if step.tests else ""
                 extra += ", into a set" if step.inserts is not None else ""
                 extra += ", unless in a set" if step.outside is not None else ""
-                yield f"      READ of {step.length} bytes: {step.why}{extra}"
+                yield f"      READ of {counted(step.length, 'byte')}: {step.why}{extra}"
             if one.tested or one.left:
                 yield f"      conditions: {one.tested} on the way, {one.left} by the observer"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from transect.base.counted import counted
 from transect.core import ir
 from transect.core.types import SeqType, Type, ViewType
 from transect.memory.layout import Layout
@@ -126,10 +127,9 @@ def text(made: Plan) -> str:
 def _lines(made: Plan) -> Iterator[str]:
     yield f"{made.probe} on Linux {made.release}"
     for walk in made.walks:
-        element = "read" if walk.reads == 1 else "reads"
         yield (
-            f"  {walk.name}: {walk.container} of {walk.view or 'values'}; an element takes {walk.reads} {element}"
-            f" in {walk.hops} hop{'' if walk.hops == 1 else 's'} (unplanned: {walk.unplanned})"
+            f"  {walk.name}: {walk.container} of {walk.view or 'values'}; an element takes"
+            f" {counted(walk.reads, 'read')} in {counted(walk.hops, 'hop')} (unplanned: {walk.unplanned})"
         )
         if walk.fields or walk.together:
             yield f"    one read of {walk.together} bytes: {', '.join(walk.fields) or 'the link'}"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from transect.base.counted import counted
 from transect.memory.findings import Result, Said, Scan, Verdict, printable, shown
 
 UNANCHORED = "unanchored: symbols and types are the target's own word; give its kernel's image by --kernel"
@@ -22,7 +23,7 @@ def _lines(scan: Scan, values: bool) -> Iterator[str]:
     yield f"{scan.target}: Linux {scan.release}{'' if scan.anchored else ' (unanchored)'}"
     width = max((len(r.probe) for r in scan.results), default=5)
     for r in scan.results:
-        cost = f"{r.rounds} round{'' if r.rounds == 1 else 's'}, {r.reads} reads, {r.seconds * 1e3:.1f} ms"
+        cost = f"{counted(r.rounds, 'round')}, {counted(r.reads, 'read')}, {r.seconds * 1e3:.1f} ms"
         yield f"  {r.probe:{width}}  {r.verdict:9}  {cost}"
         for said in r.findings:
             yield f"  {'':{width}}  ! {_said(said)}"
@@ -41,7 +42,7 @@ def summary(scan: Scan) -> str:
     """One line."""
     found = len(scan.findings)
     clean = sum(r.verdict is Verdict.CLEAN for r in scan.results)
-    parts = [f"{found} finding{'' if found == 1 else 's'}", f"{clean} of {len(scan.results)} probes clean"]
+    parts = [counted(found, "finding"), f"{clean} of {len(scan.results)} probes clean"]
     if scan.unchecked:
         parts.append(f"not checked: {', '.join(r.probe for r in scan.unchecked)}")
     return "; ".join(parts)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from transect.base.counted import counted
 from transect.core import ir
 from transect.core.types import (
     BoolType,
@@ -246,7 +247,7 @@ class Views:
                 made.append(self._classes[view](machine, address, start, data) if view else address)
             if len(made) < found.least:
                 raise KernelDataError(
-                    f"`{named(found)}` gave {len(made)} elements, and at least {found.least} must be there"
+                    f"`{named(found)}` gave {counted(len(made), 'element')}, and at least {found.least} must be there"
                 )
             return made
 

@@ -46,7 +46,7 @@ def test_a_text_that_ends_too_early() -> None:
         ("(t != '')", "(rpc > rpc)::bool", "I002 `>` does not take Rpc"),
         ("(.level > 3)", "(.slots == .slots)::bool", "I002"),
         ("'anonymous'", "0::&Ask", "I002 0 is no Ask"),
-        ("for c in values(.waiting):", "for c, k in values(.waiting):", "I002 2 targets for 1 values"),
+        ("for c in values(.waiting):", "for c, k in values(.waiting):", "I002 2 targets for 1 value"),
     ],
 )
 def test_the_verifier_names_the_rule(old: str, new: str, wanted: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transect.base.counted import counted
 from transect.base.render import render_text
 from transect.cli.checking import in_color
 from transect.cli.exits import Exit
@@ -60,7 +61,7 @@ def simulate(
         program, sources = read(policy)
         machine = Machine(program, cpus, work, seed=seed)
         machine.run(round(seconds * 1e9))
-        print(f"SIMULATED: {program.name}, {cpus} {'CPU' if cpus == 1 else 'CPUs'}, {seconds:g} s")
+        print(f"SIMULATED: {program.name}, {counted(cpus, 'CPU')}, {seconds:g} s")
         print("\n".join(_table(machine, seconds)))
         starved = starvation(program, machine.starved())
     except Invalid as invalid:

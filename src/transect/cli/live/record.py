@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from transect.base.counted import counted
 from transect.cli.control import instance, show
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
@@ -99,5 +100,5 @@ def _wait(stop: Stop, recording: Recording, seconds: float | None) -> None:
 
 
 def _said(ended: Stopped) -> int:
-    print(f"{ended['records']} calls recorded, {ended['dropped']} dropped")
+    print(f"{counted(ended['records'], 'call')} recorded, {ended['dropped']} dropped")
     return Exit.UNKNOWN if ended["dropped"] else Exit.DONE

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from transect.base.counted import counted
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 from transect.cli.memory.opening import Engine, running
@@ -104,7 +105,7 @@ def _watched(watches: Mapping[str, Watch], wanted: Wanted) -> int:
     try:
         with stopping() as stop, _reached(watches, wanted):
             for name, watch in watches.items():
-                print(f"watching {name}: {len(watch.probes)} probes", file=sys.stderr, flush=True)
+                print(f"watching {name}: {counted(len(watch.probes), 'probe')}", file=sys.stderr, flush=True)
             with _shown(watches, wanted.live):
                 _run(watches, wanted, stop)
     except Taken as taken:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from transect.base.counted import counted
 from transect.base.diagnostic import closest
 from transect.core import ir
 from transect.core.frontend.bounded import bounded_text, with_default_bound
@@ -177,7 +178,7 @@ class FieldReader:
         if len(inner) != count:
             return self._bad(
                 node,
-                f"`{wrapper}` takes {count} type argument{'s' if count > 1 else ''}",
+                f"`{wrapper}` takes {counted(count, 'type argument')}",
                 "sizes go into the constructor: `Map[str, int] = table(1024)`, `Array[int] = array(64)`",
             )
         types = [self.world.type_of(self.module, p) for p in inner]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
+from transect.base.counted import counted
 from transect.identity import serving_task
 from transect.llm.gateway import calls, models
 from transect.llm.gateway.answers import TELL_S, UNIDENTIFIED, Reply, error_answer
@@ -107,7 +108,9 @@ class App:
         self._of[number] += 1
         try:
             if self._of[number] > self._open_each:
-                raise TurnedAway(429, f"{client.name} has {self._open_each} requests under way already", 1.0)
+                raise TurnedAway(
+                    429, f"{client.name} has {counted(self._open_each, 'request')} under way already", 1.0
+                )
             await serving_task(client.name, asked.deadline, self._routed(asked, scope, receive, reply))
         except calls.BadCall as wrong:
             await error_answer(reply.send, 400, str(wrong))

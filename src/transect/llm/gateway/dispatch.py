@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from transect.base.counted import counted
 from transect.base.request_id import NAMELESS, Named
 from transect.llm.gateway.calls import Call
 from transect.llm.gateway.replica import Replica
@@ -81,7 +82,7 @@ class Dispatcher:
             raise TurnedAway(504, LATE)
         if queues.waiting_of(client.number) >= self.limits.waiting_each:
             raise TurnedAway(
-                429, f"{client.name} has {self.limits.waiting_each} requests waiting already", 1.0
+                429, f"{client.name} has {counted(self.limits.waiting_each, 'request')} waiting already", 1.0
             )
         if len(queues) >= self.limits.waiting:
             raise TurnedAway(503, f"{self.limits.waiting} requests are waiting already", 1.0)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from transect.base.counted import counted
 from transect.core.ir import Program
 from transect.lang.tape import LiveTape
 from transect.linux.errors import KernelDataError
@@ -120,7 +121,7 @@ class Chased:
         if outcome.elements < one.site.layout.least:
             least = one.site.layout.least
             raise KernelDataError(
-                f"`{one.site.text}` gave {outcome.elements} elements, and at least {least} must be there"
+                f"`{one.site.text}` gave {counted(outcome.elements, 'element')}, and at least {least} must be there"
             )
         return [self._node(one, link - one.link, data) for link, data in outcome.records]
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from transect.base.counted import counted
 from transect.base.unavailable import Unavailable
 from transect.lang.tape import Tape
 from transect.linux.errors import KernelDataError
@@ -85,8 +86,7 @@ class InNetwork:
     def summary(self) -> Iterator[str]:
         """For people."""
         walks = sum(len(w.chased.lowered) for w in self.walked.values())
-        plural = "" if walks == 1 else "s"
-        yield f"in the network: {walks} walk{plural} of {', '.join(sorted(self.walked))}"
+        yield f"in the network: {counted(walks, 'walk')} of {', '.join(sorted(self.walked))}"
         if self.observed:
             yield f"by the observer alone: {', '.join(sorted(self.observed))} (`transect memory plan` says why)"
         for name, walked in self.walked.items():

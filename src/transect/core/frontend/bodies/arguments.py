@@ -7,6 +7,7 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from transect.base.counted import counted
 from transect.base.diagnostic import closest
 from transect.core import ir
 from transect.core.frontend.bodies import ordering
@@ -94,7 +95,7 @@ def _bind(typing: Typing, node: ast.Call, name: str, params: tuple[ir.Param, ...
         typing.error(
             "P032",
             node,
-            f"`{name}` takes {len(params)} argument{'' if len(params) == 1 else 's'}",
+            f"`{name}` takes {counted(len(params), 'argument')}",
             f"it takes ({', '.join(f'{p.name}: {spell(p.type)}' for p in params)})",
             label=label,
         )

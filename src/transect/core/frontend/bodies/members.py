@@ -7,6 +7,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from transect.base.counted import counted
 from transect.base.diagnostic import Label, closest
 from transect.base.span import Span
 from transect.core import ir
@@ -283,7 +284,7 @@ def array_index(typing: Typing, node: ast.Subscript, f: ir.StateField) -> Expr |
             if isinstance(index, ir.Const)
             else f"test it first: {tested}, or {whole}",
             label=f"must be from 0 to {f.type.length - 1}",
-            others=(Label(f.span, f"{f.type.length} elements"),),
+            others=(Label(f.span, counted(f.type.length, "element")),),
         )
         return None
     return index
