@@ -13,7 +13,11 @@ class Unavailable(Exception):
 
 
 class NoName(ValueError):
-    """A name that no instance can have; says why."""
+    """A name that no instance can have, or none where several run; says why, and what helps (`hint`)."""
+
+    def __init__(self, why: str, hint: str = "--name NAME") -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 class Unsafe(Exception):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def instance(stratum: str, name: str | None) -> Client:
-    """The instance of that name, or the only one; raises `Unavailable` with the list of those found."""
+    """The instance of that name, or the only one; raises `Unavailable`, or `NoName` with the list of those found."""
     from transect.control import Client
 
     return Client.only(stratum, name)

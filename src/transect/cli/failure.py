@@ -26,7 +26,7 @@ def report(error: Exception, words: Sequence[str]) -> int:
         tell(f"{echoed(str(error.filename))}: {error.strerror}")
         return Exit.USAGE if error.errno == errno.ENAMETOOLONG else Exit.UNAVAILABLE
     if isinstance(error, NoName):
-        return usage(str(error), "--name NAME")
+        return usage(str(error), error.hint)
     if isinstance(error, Unsafe):
         tell(error)
         return Exit.UNAVAILABLE

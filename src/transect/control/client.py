@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from transect.base.diagnostic import closest
-from transect.base.unavailable import Unavailable
+from transect.base.unavailable import NoName, Unavailable
 from transect.control.answers import Changed, Shadow, Started, Status, Stopped, Upgraded
 from transect.control.protocol import Answer, Kind, Refused, Request, allowed, receive, send
 from transect.control.sockets import command, found, socket_path
@@ -36,7 +36,7 @@ class Client:
     def only(stratum: str, name: str | None = None) -> Client:
         """The instance of that name; without one, the only one that runs.
 
-        Raises `Unavailable` when there is none, or more than one to choose from.
+        Raises `Unavailable` when there is none, `NoName` when there are several to choose from.
         """
         if name is not None:
             return Client(stratum, name)
@@ -44,8 +44,7 @@ class Client:
         if len(names) == 1:
             return Client(stratum, names[0])
         if names:
-            hint = f"say which: {', '.join(names)}"
-            raise Unavailable(f"one {stratum} instance", f"{len(names)} are running", hint)
+            raise NoName(f"{len(names)} {stratum} instances are running", f"say which: {', '.join(names)}")
         raise _absent(stratum, None)
 
     def status(self) -> Status:

@@ -81,9 +81,9 @@ def test_several_instances_have_to_be_told_apart(start: Callable[[str], Plain], 
     start("shop")
     start("bank")
     ended = transect("rpc", "status")
-    assert (ended.code, ended.out) == (3, "")
+    assert (ended.code, ended.out) == (2, "")
     assert ended.err == snapshot("""\
-transect: one rpc instance: 2 are running
+transect: 2 rpc instances are running
   hint: say which: bank, shop
 """)
     assert transect("rpc", "status", "bank").code == 0

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.unit.control.plain import Plain
-from transect.base.unavailable import Unavailable, Unsafe
+from transect.base.unavailable import NoName, Unavailable, Unsafe
 from transect.control import (
     Client,
     ControlError,
@@ -133,8 +133,9 @@ def test_the_only_one_need_not_be_named(running: Server) -> None:
     assert Client.only("rpc") == Client("rpc", "acl")
     assert Client.only("rpc", "other") == Client("rpc", "other")
     with Server("rpc", "limit", {}):
-        with pytest.raises(Unavailable, match=r"2 are running .say which: acl, limit."):
+        with pytest.raises(NoName, match="2 rpc instances are running") as several:
             Client.only("rpc")
+        assert several.value.hint == "say which: acl, limit"
     with pytest.raises(Unavailable, match=r"^cpu instance: none is running; there is rpc `acl`"):
         Client.only("cpu")
 
