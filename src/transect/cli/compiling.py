@@ -49,7 +49,7 @@ def read(path: Path) -> File:
 
 
 def _of_a_chain(path: Path, file: File) -> str:
-    """A hint what to give instead of a chain file; "" if the file is no chain file."""
+    """A hint: what to give instead of a chain file; "" if the file is no chain file."""
     if not is_chain(path):
         return ""
     beside = " or ".join(sorted(file.sources.keys() - {str(path)}))

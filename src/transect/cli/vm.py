@@ -21,7 +21,8 @@ def vm(
         typer.Argument(metavar="-- COMMAND", show_default=False, help="What to run in the machine."),
     ] = None,
     version: Annotated[
-        str, typer.Option("--version", metavar="X.Y[.Z]", help="The Debian kernel; else the newest.")
+        str,
+        typer.Option("--version", metavar="X.Y[.Z]", help="A Debian kernel by its version; else the newest."),
     ] = "",
     kernel: Annotated[
         Path | None,
@@ -46,8 +47,8 @@ def vm(
 ) -> int:
     """Run a command in a throw-away virtual machine with a recent kernel; the exit code is the command's.
 
-    The command can read the files of this machine; it can write only to the job folder. No root is needed. Kernels come
-    from Debian's archive, with their signatures checked; each is fetched once and kept in ~/.cache/transect.
+    The command can read the files of this machine, and change them only in the job folder. No root is needed. Kernels
+    come from Debian's archive, with their signatures checked; each is fetched once and kept in ~/.cache/transect.
     """
     if not command:
         return usage("no command to run", "transect vm -- uname -r")

@@ -35,11 +35,13 @@ def run(
         ),
     ] = None,
     vm: Annotated[
-        bool, typer.Option("--vm", help="In a virtual machine with a recent kernel; without root.")
+        bool, typer.Option("--vm", help="Run it in a virtual machine with a recent kernel; without root.")
     ] = False,
     version: Annotated[
         str,
-        typer.Option("--version", metavar="X.Y[.Z]", help="With --vm: the Debian kernel; else the newest."),
+        typer.Option(
+            "--version", metavar="X.Y[.Z]", help="With --vm: a Debian kernel by its version; else the newest."
+        ),
     ] = "",
     kernel: Annotated[
         Path | None,

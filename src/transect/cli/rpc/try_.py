@@ -74,8 +74,8 @@ def try_(
 
     That two elements may change places is proved, or refused with a counter-example: a short stream of RPCs and a
     starting state. This stream goes through real proxies (or libraries) in both arrangements, with the clock and the
-    random numbers that it prescribes. The exit code is 0 when the two arrangements differ there for each refusal, 1
-    when they do not for one, and 4 when a stream cannot be sent or there is no answer.
+    random numbers that it prescribes. The exit code is 0 when the two arrangements differ there for every refusal, 1
+    when they do not for some refusal, and 4 when a stream cannot be sent or there is no answer.
     """
     from transect.cli.trying import run
 
