@@ -114,7 +114,7 @@ def arranged(
 
 
 def foremost(pid: int) -> None:
-    """Whoever works for a call does so at once, whatever else runs on the machine; where that is allowed."""
+    """Give a process real-time priority, where that is allowed: it works for a call at once, whatever else runs."""
     with suppress(PermissionError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
@@ -148,7 +148,7 @@ def built(chain: ChainFile, layouts: Sequence[Layout], tools: Tools) -> None:
 def _server(
     stack: ExitStack, chain: ChainFile, layouts: Sequence[Layout], tools: Tools, python: bool
 ) -> tuple[int, list[int]]:
-    """Its process, and a port for each arrangement."""
+    """The server's process, and a port for each arrangement."""
     if python:
         parts = [_indices(layout, Processor.SERVER_LIBRARY) for layout in layouts]
         process = stack.enter_context(child(sys.executable, ENDS, "serve", chain.path, *parts))
@@ -181,7 +181,7 @@ def filters(chain: ChainFile, group: Group, tools: Tools) -> list[HttpFilter]:
 
 
 def a_round(those: Arranged, sides: dict[str, int], calls: int, turns: int) -> dict[str, dict[str, float]]:
-    """Medians over turns in which each side comes first as often as the others."""
+    """Medians over turns; each side comes first in as many turns as the others."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
     order = list(sides.items())
     for number in range(turns):

@@ -2,7 +2,8 @@
 """Chains for claims about placement, drawn with a seed: elements of the library, positions, guards, library carriers.
 
 Elements which a WASM sidecar cannot carry (cache, retry budget) and one that wants several servers (sticky) are left
-out: the written order could not be built as the baseline.  A pair (encrypt and decrypt, compress and expand) is two.
+out: the written order could not be built as the baseline.  A pair (encrypt and decrypt, compress and expand) counts as
+two elements.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from transect.rpc.chain.constraints import pieces
 from transect.rpc.chain.model import ChainFile
 
 KEY = repr(bytes(range(32)))
-ELEMENTS = {  # module and policy: what it is given, so that all calls pass
+ELEMENTS = {  # by module and policy: its arguments, with which all calls pass
     "null.Null": "",
     "acl.Acl": 'allowed={"alice": True}',
     "rate_limit.RateLimit": "per_second=1000000000, burst=1000000000",
@@ -57,7 +58,7 @@ class Drawn:
 
     @property
     def all_in_one_library(self) -> bool:
-        """Whether all elements can stand in the client's library, as somebody would who looks at latency alone."""
+        """Whether all elements can stand in the client's library, the choice of somebody who looks at latency alone."""
         found = pieces(self.chain.elements, self.chain.wishes)
         return all(any(at.value == "client library" for at in piece.allowed) for piece in found)
 
@@ -75,7 +76,7 @@ def draw(rng: random.Random, count: int, path: Path) -> Drawn:
 
 
 def _elements(rng: random.Random, count: int) -> list[tuple[str, str]]:
-    """In a random order, both ends of a pair in theirs."""
+    """Elements in a random order; the two ends of a pair keep their own."""
     found: list[tuple[str, str]] = []
     while len(found) < count:
         name = rng.choice(list(ELEMENTS))
@@ -117,7 +118,7 @@ def _placed(
 
 
 def _positions(rng: random.Random, choices: list[tuple[str, ...]]) -> list[str] | None:
-    """One of all sequences in which no `client` comes behind a `server`, each as likely as the others."""
+    """A sequence in which no `client` comes behind a `server`; all such sequences are equally likely."""
 
     @cache
     def ways(index: int, served: bool) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that a benchmark starts, `transect rpc run` among them: they end with it."""
+"""Processes that a benchmark starts, `transect rpc run` among them; they end when the benchmark does."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cpu benchmarks do in a machine: a load program is compiled outside and lies where any user may run it.
+"""What the cpu benchmarks do in a machine.  A load program is compiled outside, and put where any user may run it.
 
-Emulation is three times as slow on one host as on another, and more on a busy one: `rounds` ends in bounded time, and
-`scale` says by how much loads whose times are given have to be stretched.
+Emulation is three times as slow on one host as on another, and slower on a busy one.  So `rounds` ends in bounded time,
+and `scale` says by how much loads with fixed times have to be stretched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from transect.cpu.machine import Bench
 
 
 def compiled_load(bench: Bench, source: Path) -> str:
-    """Compile it, with headers that lie in the job folder; its path in the machine."""
+    """Compile a load program, with headers that lie in the job folder; its path in the machine."""
     target = bench.folder / source.stem
     static(source, target, "-pthread", "-I", str(bench.folder), "-I", str(Path(__file__).parent))
     bench.shell(f"mkdir -p -m 755 /run/load; cp {target} /run/load; chmod 755 /run/load/{source.stem}")
@@ -25,7 +25,7 @@ def compiled_load(bench: Bench, source: Path) -> str:
 
 
 def rounds(most: int, limit_s: float = 330) -> Iterator[int]:
-    """So many, or those that were begun within that time; three at least.  The record says how many there were."""
+    """The rounds: `most`, or as many as begin within `limit_s`, but three at least.  The record says how many."""
     end = time.monotonic() + limit_s
     for number in range(most):
         if number >= 3 and time.monotonic() > end:

@@ -54,7 +54,7 @@ def child(*command: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def pin(pid: int, cpu: int) -> None:
-    """Envoys on one processor, client and server on the other: all sides alike."""
+    """Pin a process: Envoys to one processor, client and server to the other, the same for all sides."""
     if (os.cpu_count() or 1) > 1:
         for task in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), {cpu})
@@ -90,7 +90,7 @@ class Sides:
 
 @contextmanager
 def sides(filters: Sequence[Sequence[HttpFilter]], folder: Path, body: bytes) -> Iterator[Sides]:
-    """An Envoy with each list of filters, native modules being in `folder`; every call sends `body`."""
+    """An Envoy for each list of filters, with native modules from `folder`; every call sends `body`."""
     load, port, binary = program(folder), free_port(), find()
     with ExitStack() as stack:
         server = stack.enter_context(child(load, port))

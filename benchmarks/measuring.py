@@ -39,7 +39,7 @@ class Target:
     limit: float
     at_most: bool = True
     ratio: bool = False
-    null: float = 1.0  # of a ratio: what the baseline against itself comes to; of a saving 0
+    null: float = 1.0  # what the baseline against itself comes to: 1 for a ratio, 0 for a saving
 
     def met(self, value: float) -> bool:
         return value <= self.limit if self.at_most else value >= self.limit
@@ -74,7 +74,7 @@ class Samples:
 
 
 def installed() -> dict[str, str]:
-    """The environment of a user, for whom pip has compiled what it installed: our own files are compiled now."""
+    """The environment of a user, for whom pip compiles what it installs: so our own files are compiled now."""
     source = Path(__file__).parents[1] / "src"
     assert compileall.compile_dir(source, quiet=2), "every file of ours compiles"
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -91,7 +91,7 @@ def interleaved(
 ) -> Samples:
     """Ratios ours / baseline of every key, round by round; the baseline runs twice a round, for the A/A control.
 
-    The order within a round turns, so that no side always comes first.
+    The order within a round rotates, so that no side always comes first.
     """
     samples = Samples() if into is None else into
     for number in range(rounds):
@@ -169,7 +169,7 @@ def report(found: Mapping[str, Any], script: str) -> None:
 
 
 def begin(main: Callable[[], None]) -> None:
-    """Run it; what is missing here is said, and ends it with 3."""
+    """Run a benchmark; if something is missing here, say what, and end with exit code 3."""
     try:
         main()
     except Unavailable as lacking:

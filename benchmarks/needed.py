@@ -31,7 +31,7 @@ LIBRARIES = {  # by the name that pkg-config has
 
 
 def tool(name: str) -> str:
-    """Its path.  Raises `Unavailable`."""
+    """The program's path.  Raises `Unavailable`."""
     found = shutil.which(name)
     if found is None:
         raise Unavailable(name, "not on PATH", f"apt-get install {PACKAGES[name]}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CPU time of processes that run, with all that they have begun."""
+"""CPU time of running processes, with all processes that they have started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def below(pid: int) -> Iterator[int]:
-    """A process and all that it has begun."""
+    """A process and all processes below it."""
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
@@ -19,7 +19,7 @@ def below(pid: int) -> Iterator[int]:
 
 
 def processor_s(pid: int) -> float:
-    """What they have used so far."""
+    """Seconds of CPU time that a process and all processes below it have used so far."""
     total = 0.0
     for one in below(pid):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()

@@ -36,7 +36,7 @@ class Measured:
     """A policy over all runs."""
 
     row: Row
-    gap: Spread | None  # of counters of those who wait, micro-tokens
+    gap: Spread | None  # between the counters of waiting clients, micro-tokens
 
 
 def measure(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every check of `make lint`, two at a time, each with its time; all of them run, whatever the first one finds.
+"""Runs every check of `make lint`, two at a time, and says how long each took; all run, even if one fails.
 
 `make lint ARGS="mypy spdx"` runs some of them.
 """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the measured numbers into the tables of docs/papers.md, from benchmarks/*/results/latest.json.
 
-A row belongs to the claim whose id stands in its first cell, or in that of a row above; its number is that of the key
-in its column "our target".  A number that misses its target says so.  Rows of claims without a result stay as they are.
+A row belongs to the claim whose id is in its first cell, or in the first cell of a row above; its number is the result
+for the key in its column "our target".  A number that misses its target says so.  Rows of claims without a result stay
+as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ TARGET = re.compile(r"`(\w+)` [≤≥] ")
 
 
 def results() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """By id: what is expected, and what was measured."""
+    """What is expected and what was measured, by id."""
     found = {}
     for path in ROOT.glob("benchmarks/*/expected.toml"):
         latest = path.parent / "results" / "latest.json"

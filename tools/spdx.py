@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 APACHE, DUAL = "Apache-2.0", "Apache-2.0 OR MIT"
 
-EMITTED = ("tests/golden/*/*",)  # on what it emits the compiler claims nothing
+EMITTED = ("tests/golden/*/*",)  # the compiler claims no rights in what it emits
 
-# Formats without comments, empty marks, and what programs wrote.  docs/licensing.md says what holds for them.
+# Formats without comments, empty files, and files that programs wrote.  docs/licensing.md says what holds for them.
 SILENT = (
     "LICENSE",
     "*/py.typed",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The same policies as one writes them in C with this table header, and a pick that scans: the control. */
+/* The same policies, written by hand in C with this table header; the control's pick scans. */
 #include "sides.h"
 
 #define CLIENTS 4096

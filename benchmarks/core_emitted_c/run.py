@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emitted C beside the same policies by hand, on the same table header and with the same flags.
+"""Emitted C beside the same policies written by hand, on the same table header and with the same flags.
 
 Control: hand-written code without the hash table (acl) and without the heap (fair_share) must miss the target.
 """
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 FLAGS = ["-std=gnu11", "-O2", "-g0", "-ffp-contract=off"]
 ROUNDS = 21
 CALLS = {"acl": 1_500_000, "rate_limit": 1_000_000, "fair_share": 300_000}
-BEST_OF = 5  # processes a sample: one's memory may lie badly, which says nothing about the code
+BEST_OF = 5  # processes per sample: the memory layout of one may be bad, whatever the code
 
 
 def build(folder: Path) -> Path:

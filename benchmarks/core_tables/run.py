@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Emitted tables beside Abseil's flat_hash_map: 100 to 1,000,000 keys, which are texts of 20 bytes or pairs of numbers.
 
-Control: std::map in the place of Abseil's must miss the targets, with the emitted tables' times for the baseline.
+Control: std::map must miss the targets, with the emitted tables as the baseline.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def ours(folder: Path, size: int) -> Path:
 
 
 def theirs(folder: Path, name: str, *more: str) -> Path:
-    """The program that times Abseil's, or the control."""
+    """The program that times Abseil's table, or the control."""
     made = folder / name
     words = [*FLAGS, "-std=c++17", *more, str(HERE / "theirs.cc"), "-o", str(made)]
     subprocess.run([tool("g++"), *words, *libraries("absl_flat_hash_map")], check=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading and verifying the policies of the library as text, beside compiling them from source; processor time.
+"""Processor time of reading and verifying the library's policies as text, beside compiling them from source.
 
 Both sides are warm: the interfaces of the strata have been read.
 """

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cores granted to applications of changing demand on four CPUs, memcached among them, beside six hogs.
 
-In one boot of an emulated machine.  `foreign`: of the runs on granted cores, those of others, which could have run
-elsewhere, as the policy's own `running` counts them; after each change the core is passed on at once, so this includes
-who is overtaken by it.  `p50`: how late a sleeper on its core wakes up, against the default scheduler with the same
-hogs.  `overcommitted`: cores that are granted beyond what was asked, or beyond what there is, in any look at the state.
-The control is first come, first served: the same sleeper without a core of its own.
+In one boot of an emulated machine.  `foreign`: the share of the runs on granted cores that are by tasks of others which
+could have run elsewhere, as the policy's own `running` counts them; a core is passed on at once, so this includes tasks
+that a change overtakes.  `p50`: how late a sleeper on its core wakes up, against the default scheduler with the same
+hogs.  `overcommitted`: cores that are granted beyond what was asked for, or beyond what there is, in any look at the
+state.  The control is first come, first served: the same sleeper without a core of its own.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Looks:
 
 
 def over(owner: list[int]) -> int:
-    """Cores that nobody asked for, or of which too few are left to the others."""
+    """How many cores are granted that nobody asked for, or that should have been left to the others."""
     held = Counter(process for process in owner if process)
     return sum(max(0, count - MOST) for count in held.values()) + max(0, held.total() - (CPUS - 1))
 

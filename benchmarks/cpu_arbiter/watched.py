@@ -6,7 +6,8 @@ from transect.examples.cpu.arachne import Arachne
 
 
 class Watched(Arachne):
-    """As `Arachne`; who may not run on core 0, which is never granted, cannot be moved off and counts apart."""
+    """`Arachne` with counts.  A task that may not run on core 0, the one never granted, cannot be moved off a granted
+    core: it is counted apart, as `bound`."""
 
     own: int = 0
     foreign: int = 0

@@ -39,7 +39,7 @@ def example(name: str) -> Program:
 
 
 def ratio(bench: Bench) -> float:
-    """CPU time of the hog of nice 0 to that of nice 5."""
+    """The CPU time of the hog of nice 0 to that of the hog of nice 5."""
     a, b, after_a, after_b = map(int, bench.shell(HOGS).split())
     return (after_a - a) / (after_b - b)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Emitted schedulers against the same ones written by hand in BPF C, each attached by itself, in one boot.
 
-`instructions` is what the verifier goes through in the operations that run all the time (select, enqueue, dispatch,
-running), all paths; it is the same on every machine.  `pipe` is a pinned ping-pong, `hackbench` two groups
-of processes that send to each other (Debian's package rt-tests).  The control is an emitted FIFO that works for
-nothing.
+`instructions` counts the instructions that the verifier goes through, on all paths, in the operations that run all the
+time (select, enqueue, dispatch, running); it is the same on every machine.  `pipe` is a pinned ping-pong, `hackbench`
+two groups of processes that send to each other (Debian's package rt-tests).  The control is an emitted FIFO that does
+useless work.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main() -> None:
         loads = {"pipe": f"{bench.folder}/pipe 1 9 600", "hackbench": HACKBENCH}
 
         def measured(built: Built) -> tuple[int, dict[str, list[float]]]:
-            """Instructions, and by load how long it took twice."""
+            """Instructions, and by load the times of two runs."""
             instructions = count(bench.force_alone(built))
             took = {name: [float(bench.shell(load)) for _ in range(2)] for name, load in loads.items()}
             bench.stop()

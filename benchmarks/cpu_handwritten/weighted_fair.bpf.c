@@ -6,7 +6,7 @@ TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
 
 #define CPUS 1024
 
-static u64 level[CPUS]; /* of each CPU: how far who is furthest behind there has come */
+static u64 level[CPUS]; /* of each CPU: the virtual time of the task there that is furthest behind */
 
 struct ran {
 	u64 mark;
@@ -54,8 +54,8 @@ static __attribute__((always_inline)) inline u64 first_or(s32 cpu, u64 absent)
 	return first ? first->scx.dsq_vtime : absent;
 }
 
-/* The level is where who is furthest behind stands: this task, or the first of those that wait; it was that itself
- * where it has used nothing since. */
+/* The level is the time of the task furthest behind: this one, or the first that waits; a task that has used nothing
+ * since was the first itself. */
 static __attribute__((always_inline)) inline void stand(struct task_struct *p, struct ran *ran, u32 cpu)
 {
 	u64 since = used(p, ran);

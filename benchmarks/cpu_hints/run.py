@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How late an urgent thread wakes up beside a hog on its CPU, against without any hog: the hint is worth that.
+"""How late an urgent thread wakes up beside a hog on its CPU, against no hog at all: this is what the hint is worth.
 
 In one boot of an emulated machine.  An ordinary user's application says by a hint that its thread is urgent.  The
 control is the same application that says nothing.
@@ -24,7 +24,7 @@ P90 = 1
 
 
 def late(bench: Bench, how: str, *, hog: bool) -> float:
-    """The p90 of its lateness, in ns."""
+    """The p90 of the thread's lateness, in ns."""
     words = f"taskset -c 1 setpriv --reuid 65534 --regid 65534 --clear-groups /run/load/wake {how}"
     script = f"taskset -c 1 sh -c 'while :; do :; done' & hog=$!; {words}; kill $hog" if hog else words
     return float(bench.shell(script).split()[P90])

@@ -2,7 +2,7 @@
 """Groups of threads that wake each other on four CPUs, with and without hints which say what belongs together.
 
 In one boot of an emulated machine, which has no caches: what counts is where threads wake up, and how often they move.
-`wrong`: the run time when the hints set partners apart.  The control for `share` are the groups without hints.
+`wrong`: the run time when the hints set partners apart.  The control for `share` is the groups without hints.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transect.cpu.hints import target_c
 from transect.cpu.machine import Bench
 
 ROUNDS = 31
-TIMES = 4  # a turn: where threads without hints come to lie, and so their time, is a matter of chance
+TIMES = 4  # runs per turn: where threads without hints end up, and so their time, is a matter of chance
 
 
 def main() -> None:

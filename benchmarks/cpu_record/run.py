@@ -3,9 +3,9 @@
 same scheduler in the same shim, not recorded.  In one boot of an emulated machine, in turn.
 
 Each recorded round's log is replayed: `replayed` is the share of its calls that come out as recorded, `lost` the calls
-that found no room in the ring.  `rate` is calls replayed in a second of processor time by calls recorded in a second.
+that found no room in the ring.  `rate` is calls replayed per second of processor time / calls recorded per second.
 
-The control is a ring too small for the rate: its log must not pass for a whole one.
+The control is a ring too small for the rate: its log must not pass for a complete one.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def ping_pong(bench: Bench) -> float:
 
 
 def recorded(bench: Bench, program: Program, path: Path) -> tuple[float, int]:
-    """The same while it is recorded, and how many calls were lost."""
+    """The same while the scheduler is recorded, and how many calls were lost."""
     bench.record(program, {}, path, "fair")
     took = ping_pong(bench)
     return took, bench.end_record().dropped
 
 
 def replayed(path: Path) -> tuple[float, float]:
-    """The share of the calls of a log that come out as recorded; calls replayed a second by calls recorded a second."""
+    """The share of the calls of a log that come out as recorded; calls replayed / recorded per second."""
     log = read(path)
     decoder = CpuDecoder(log)
     began = time.process_time()

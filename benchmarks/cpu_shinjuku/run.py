@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short requests among long ones on one CPU, a batch job beside: preemption after a quantum against none.
+"""Short requests among long ones on one CPU, beside a batch job: with preemption after a quantum, against without.
 
 In one boot of an emulated machine; all times are multiplied by what a switch costs there, in units of 30 us.
-`p90`, `p99`: short requests, ours / run to completion (the same policy with a quantum that no request comes to: only
-the batch job is preempted; were it not, nobody would run beside it).  `batch`: CPU time of the batch job, ours /
-default scheduler.  `default_p99`: ours / default.  The control is a quantum as long as the long requests.
+`p90`, `p99`: short requests, ours / run to completion (the same policy with a quantum longer than any request, so that
+only the batch job is preempted; else nothing would run beside it).  `batch`: CPU time of the batch job, ours / default
+scheduler.  `default_p99`: ours / default.  The control is a quantum as long as the long requests.
 """
 
 from __future__ import annotations

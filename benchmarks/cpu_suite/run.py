@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fixed list of programs under weighted fair sharing, as `cpu run` ships it, against the default scheduler.
 
-In one boot of an emulated machine of two CPUs, in turn: default, ours, default.  A load's number is its run time, or
-for those that wake each other the time of a round trip, for schbench's shape the p99 of how late workers run.
-`geomean`, `worst`: of the loads' medians; `upper`: of 95 % of the bootstrap's geometric means.  The control is FIFO
-with its slices of 20 ms, in those where more want to run than can.  The programs have to be installed, all of them:
-with fewer loads it would be another claim.
+In one boot of an emulated machine of two CPUs, in turn: default, ours, default.  A load's number is its run time; for
+threads that wake each other it is the time of a round trip, for schbench's shape the p99 of how late workers run.
+`geomean`, `worst`: of the loads' medians; `upper`: the upper end of the bootstrap's 95 % interval of the geometric
+mean.  The control is FIFO with its slices of 20 ms, in the loads where more threads want to run than can.  All programs
+have to be installed: with fewer loads it would be another claim.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ UNIT = "int f{n}(int x) {{ int a[64]; for (int i = 0; i < 64; i++) a[i] = x * i;
 class Load:
     name: str
     command: str
-    program: str = ""  # that has to be there
-    prints: bool = False  # its number; else its run time counts
+    program: str = ""  # that has to be installed
+    prints: bool = False  # whether it prints its number; else its run time counts
 
     def script(self) -> str:
         return self.command if self.prints else TIMED.replace("{command}", self.command)
@@ -84,7 +84,7 @@ def measured(bench: Bench, load: Load) -> float:
 
 
 def round_of(bench: Bench, load: Load, scheduler: str) -> tuple[float, float]:
-    """Under the scheduler and under the default one, as a ratio; the default one against itself."""
+    """The ratio of the load's number under the scheduler to that under the default one; the default one's to itself."""
     (program,) = compile_file(path_of(scheduler)).programs
     first = measured(bench, load)
     bench.force(program)

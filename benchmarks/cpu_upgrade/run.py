@@ -3,8 +3,8 @@
 
 In one boot of an emulated machine.  `lateness`: how late a loop that wakes every 200 us is within 4 ms after a swap /
 after a store that changes nothing, medians.  `lost`: counts in the policy's state that are gone after a swap.  `error`:
-CPU time of hogs of nice 0 and nice 5 across all of it, off 1024 : 335; beside it stands that of 4 s without any store.
-The control is a version that starts anew.
+how far the CPU times of hogs of nice 0 and nice 5, over all swaps and stores, are off 1024 : 335; the same for 4 s
+without any store stands beside it.  The control is a version that starts anew.
 """
 
 from __future__ import annotations

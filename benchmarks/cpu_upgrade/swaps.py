@@ -38,7 +38,7 @@ def counts(version: Version) -> tuple[int, int]:
 
 
 def lost(version: Version, before: int) -> int:
-    """Counts that are gone: beside those of calls that are under way, which a few looks tell apart."""
+    """Counts that are gone.  Calls under way make the two counts differ, too, but not in every one of several looks."""
     looks = []
     for _ in range(20):
         begun, on = counts(version)

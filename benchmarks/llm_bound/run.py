@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The largest gap over U in any run: engines, numbers of engines, predictors (also absurd ones), adversarial traces."""
+"""The largest gap / U of all runs: engines, numbers of engines, predictors (also absurd ones), adversarial traces."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _output(a: Arrival) -> int:
 
 
 def runs() -> Iterator[tuple[str, Loaded, Trace, Model, Setting, int]]:
-    """What, policy, trace, model, setting, and the most that it charges ahead."""
+    """Name, policy, trace, model and setting of each run, and the most that its policy charges in advance."""
     vtc, hinted = load("vtc"), load("vtc_hint")
     for reserve in Reserve:
         model = A10G.but(reserve=reserve)

@@ -3,11 +3,11 @@
 `cost.py FOLDER vtc|fcfs`.
 
 A number N on standard input begins anew with N tenants: 32 running requests, and one of every other tenant waiting.
-Each other line is a round of steps, whose seconds come back as a line of JSON.  Requests end one after the other and
-the next ones are admitted.  The model's part is played, so that a step is scheduling and nothing else.
+Any other line is a round of steps, whose seconds come back as a line of JSON.  Requests end one after the other and the
+next ones are admitted.  No model runs: its outputs are made up, so that a step is scheduling and nothing else.
 
-The sides are processes of their own, as engines are: in one process the steps of two classes of schedulers go through
-the same code in turns, whose caches of where attributes are hold for one class, and the other would pay for that.
+Each side is a process of its own, as engines are.  In one process, two classes of schedulers would take turns in the
+same code; its attribute caches hold for one class, and the other would pay for that.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def add(driven: Driven, made: Any, tenant: int, number: int) -> None:
 
 
 def step(made: Any) -> float:
-    """Seconds of processor time, which others on the machine take no part of, of a step's two halves."""
+    """Seconds of processor time (so that other programs do not count) of a step's two halves."""
     from vllm.v1.outputs import ModelRunnerOutput
 
     began = time.thread_time()

@@ -5,10 +5,10 @@ vLLM's CPU build with a random model whose steps take about as long as the publi
 schedulers take turns in one engine, the baseline's twice a round, for the A/A control; the engine is started anew
 several times, since the same model is some percent faster in one process than in another.
 
-The model takes 99 % of a round, and from round to round some percent more or less, whoever schedules.  Both schedulers
-make the same number of steps of it.  So `engine` counts for the model what it took on average in that engine, and for
-all besides what it took in the round; `whole` is the round as it was, which no machine so far was quiet enough to
-decide by.  Seconds are of the process's processor time, which does not depend on who else uses the machine.
+The model takes 99 % of a round, and some percent more or less from one round to the next, whichever scheduler runs.
+Both schedulers make the same number of the model's steps.  So `engine` counts the model's average time in that engine,
+and the round's own time for everything else; `whole` is the round as it was, but no machine so far was quiet enough to
+decide by it.  Seconds are of the process's processor time, which does not depend on who else uses the machine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Side:
             pass
 
     def _line(self) -> str:
-        """Raises `Unavailable` when the engine is no more."""
+        """The engine's next line.  Raises `Unavailable` when the engine has ended."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -51,7 +51,7 @@ class Side:
         return line.strip()
 
     def told(self, word: str) -> Any:
-        """What it answers."""
+        """Send a word; the engine's answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
@@ -80,7 +80,7 @@ def side(python: Path, *words: str, script: Path = SIDE) -> Iterator[Side]:
 
 
 class Turns:
-    """Rounds of one engine; tokens in a second with `model` seconds for the model, and as it was."""
+    """Rounds of one engine: tokens per second, with `model` seconds for the model, and as they were."""
 
     def __init__(self, engine: Side, model: float) -> None:
         self._engine = engine

@@ -5,12 +5,12 @@ vtc    our scheduler with VTC
 fcfs   the engine's own scheduler, first come, first served
 one    the same, with a batch of one request: it must fall short
 
-Each line on standard input says whose the next round is; what it took comes back as a line of JSON.  Between rounds
-no request is there, so that a scheduler leaves nothing to the next one.  One engine for all, since the same model is
-some percent faster in one process than in another.
+Each line on standard input names the scheduler of the next round; what the round took comes back as a line of JSON.
+Between rounds there are no requests, so that a scheduler leaves nothing to the next one.  All share one engine, since
+the same model is some percent faster in one process than in another.
 
-The model is as large as it takes for steps of some 50 ms, about as long as those of the published engine: beside one
-of a millisecond, as a tiny model has, a scheduler weighs fifty times as much.
+The model is so large that a step takes some 50 ms, about as long as in the published engine: beside a tiny model, with
+steps of a millisecond, a scheduler would weigh fifty times as much.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def engines_own(driven: Driven, batch: int = 8) -> Any:
 
 
 def round_of(driven: Driven, scheduler: Any) -> dict[str, float]:
-    """Seconds of the process's processor time: what the model took, and all besides; steps and tokens."""
+    """Seconds of the process's processor time, for the model and for everything else; steps and tokens."""
     core = driven.engine.engine_core.engine_core
     core.scheduler = scheduler
     driven.ended.clear()

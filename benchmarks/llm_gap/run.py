@@ -15,7 +15,7 @@ from transect.llm.simulator.trace import Trace
 from transect.llm.simulator.workloads import varied
 
 U = 20_000 * 10**6
-RUNS_HERE = min(RUNS, 8)  # a run takes one step at a time
+RUNS_HERE = min(RUNS, 8)  # fewer, since these runs simulate one step at a time
 
 
 def trace(seed: int) -> Trace:

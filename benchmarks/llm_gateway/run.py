@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway before a trivial upstream, beside a bare reverse proxy on the same libraries (uvicorn, aiohttp).
 
-`rate`: requests in a second of the process's own processor time, ours / bare: what one saturated process serves,
-however busy the machine is.  By the clock it stands beside it.  `ttft_s`: seconds to the first token of a stream,
-through the gateway, beyond those of the upstream itself.  Sides take turns within a round; the bare proxy is there
-twice.
+`rate`: requests per second of the process's own processor time, ours / bare: what one saturated process serves, however
+busy the machine is.  The rate by the clock stands beside it.  `ttft_s`: seconds to the first token of a stream through
+the gateway, beyond those of the upstream itself.  Sides take turns within a round; the bare proxy runs twice.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Server:
         return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
     def processor(self) -> float:
-        """Seconds of its own so far."""
+        """Seconds of processor time of the process so far."""
         threads = Path(f"/proc/{self.process.pid}/task").iterdir()
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
@@ -113,7 +112,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def many(server: Server) -> None:
-    """`REQUESTS` of them, `AT_ONCE` on as many connections."""
+    """Send `REQUESTS` requests, over `AT_ONCE` connections at once."""
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -141,7 +140,7 @@ async def first_token(server: Server) -> float:
 
 
 def rate(server: Server) -> tuple[float, float]:
-    """Requests in a second, of its processor time and by the clock."""
+    """Requests per second, of the server's processor time and by the clock."""
     used, began = server.processor(), time.perf_counter()
     asyncio.run(many(server))
     return REQUESTS / (server.processor() - used), REQUESTS / (time.perf_counter() - began)

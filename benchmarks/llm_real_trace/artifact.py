@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the published artifact counts, where that is not the paper's algorithm."""
+"""The published artifact's way of counting, where it is not the paper's algorithm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transect.llm.request import Held
 
 
 class ArtifactQueues(TenantQueues):
-    """The first output token of a request is free, and whenever one ends, all that run are charged one more."""
+    """The first output token of a request is free; when a request ends, each running one is charged one more token."""
 
     def __init__(self, chooser: Chooser) -> None:
         super().__init__(chooser)

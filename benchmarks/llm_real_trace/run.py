@@ -31,7 +31,7 @@ SPEEDS = (0.99, 0.995)
 
 
 def _shorter() -> dict[str, list[dict[str, Any]]]:
-    """Rows with figures outside, with all steps a little shorter: how far an error of the one scalar reaches."""
+    """Rows with figures outside the range, with all steps a little shorter: what an error of the one scalar does."""
     real = workload("real")
     policies = {"fcfs": load("fcfs")} | {f"rpm {n}": load("rpm", limit=n) for n in (5, 20, 30)}
     return {

@@ -26,7 +26,7 @@ PERIODS = {"at once": 0.0, "0.25 s": 0.25, "10 s": 10.0, "never": None}
 
 
 def trace(engines: int, spread: float) -> Trace:
-    """2.5 requests a second, client and engine are twice what an engine serves."""
+    """2.5 requests per second, client and engine: twice what an engine serves."""
     arrivals = in_order(a for c in "abc" for a in steady(c, 2.5 * engines, (128, 128), end=END))
     return varied(Trace("equal", arrivals), spread, seed=1) if spread else Trace("equal", arrivals)
 

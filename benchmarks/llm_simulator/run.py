@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated seconds in a second of processor time: the real trace under VTC, 1,500 requests, 16,000 steps."""
+"""Simulated seconds per second of processor time: the real trace under VTC, 1,500 requests, 16,000 steps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def interpreted(policy: Loaded) -> Any:
 
 
 def seconds_of(simulated: Callable[[], Run]) -> float:
-    """Simulated seconds in a second of processor time."""
+    """Simulated seconds per second of processor time."""
     began = time.process_time()
     return simulated().seconds / (time.process_time() - began)
 

@@ -2,8 +2,8 @@
 """Seconds that a policy adds to one engine step, by the number of tenants that wait.
 
 A step: 32 running requests each produce a token, one ends, one arrives, one is chosen and admitted, and the bound is
-looked at.  VTC in machine code (`transect.llm.native`); the control is the same policy as emitted Python.  Beside it
-stands what our scheduler adds to a step of vLLM's own, accounts and all, where there is an engine.
+checked.  VTC in machine code (`transect.llm.native`); the control is the same policy as emitted Python.  Where there is
+an engine, what our scheduler adds to a step of vLLM's own, with all bookkeeping, stands beside it.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def steps(chooser: Chooser, tenants: int, rounds: int) -> list[float]:
 
 
 def in_the_engine(python: Path) -> dict[str, dict[str, float]]:
-    """Seconds that our scheduler adds to a step of the engine's own, the median of rounds by turns; what that adds to
-    itself; and its own step.  Raises `Unavailable` where that takes too long."""
+    """Seconds that our scheduler adds to a step of the engine's own, the median of rounds by turns; what the engine's
+    own adds to itself; and its step.  Raises `Unavailable` where that takes too long."""
     found = {}
     with ExitStack() as stack:
         ours, own = (stack.enter_context(side(python, name, script=COST)) for name in ("vtc", "fcfs"))

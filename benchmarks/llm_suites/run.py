@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The suites with published numbers at hand, none of which anything was fitted on; tables of the others."""
+"""The suites whose published numbers we have, with nothing fitted on any of them; tables of the other suites."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main() -> None:
         ).row,
         "real profiled fcfs": measure("fcfs", load("fcfs"), real, service=profiled, demand=linear).row,
     }
-    # Two clients alternate in a cycle of 23 s, which the windows of the measure (60 s, every 28.5 s) beat with.
+    # Two clients alternate in a cycle of 23 s, which beats with the windows of the measure (60 s, every 28.5 s).
     beat = {
         f"steps x {speed}": {
             "overload vtc": measure("vtc", load("vtc"), overload, model=model, runs=1).row.average.mean,

@@ -2,8 +2,8 @@
 """Two gateways, each before an engine of its own; weights 4 : 1, and both tenants always wait everywhere.
 
 Three of four clients of `gold` come to one gateway, three of four of `tin` to the other.  `error`: how far the ratio of
-their services is from 4, as a share of it, over all windows; counters are shared over a real Valkey.  The control: the
-same load for two gateways of which one alone serves `tin`, and which share nothing.
+their services is from 4, as a share of 4, over all windows; counters are shared over a real Valkey.  The control: the
+same load for two gateways that share nothing and of which only one serves `tin`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def two(folder: Path, store: str | None) -> Iterator[tuple[Running, ...]]:
 
 
 def service(gateways: tuple[Running, ...]) -> dict[str, int]:
-    """Tokens so far, output twice."""
+    """Tokens so far, by tenant; output tokens count twice."""
     served = dict.fromkeys(WEIGHTS, 0)
     for running in gateways:
         for t in httpx.get(f"{running.admin}/status", timeout=10).json()["tenants"]:
@@ -76,7 +76,7 @@ def service(gateways: tuple[Running, ...]) -> dict[str, int]:
 async def ratios(
     gateways: tuple[Running, ...], load: tuple[Mapping[str, int], ...], windows: int
 ) -> list[float]:
-    """Of gold's service to tin's in each window, and the last one over all of them."""
+    """The ratio of gold's service to tin's in each window; the last one is over all windows."""
     async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None)) as http:
 
         async def busy(running: Running, who: str) -> None:

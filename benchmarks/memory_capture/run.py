@@ -3,11 +3,10 @@
 
 A target with one virtual processor is pinned to core 0, the observer to core 1.  A victim drawn at random among 70
 tasks gets the kernel's credentials for half of each period; the fixture's log is the truth.  The observer runs whole
-rounds of `BorrowedCredentials` in C, one after the other, and counts what they confirm: two in a row say it.  Caught:
-changes of the log that appear in the same order among what was told (the longest common subsequence); `false`: told,
-and not among them.  `slowdown`: a
-program in the target that only computes, while it is observed / while it is not, in turn.  `dwell_10`: 500 a second,
-each for a tenth of its period (no target).
+rounds of `BorrowedCredentials` in C, one after the other, and counts what they confirm, which takes two in a row.
+Caught: changes of the log that appear in the same order among what was told (the longest common subsequence); `false`:
+what was told and is not among them.  `slowdown`: the time of a program in the target that only computes, while it is
+observed / while it is not, in turn.  `dwell_10`: 500 changes a second, each for a tenth of its period (no target).
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ WORKS = 61
 
 
 def pin(guest: Guest) -> None:
-    """The machine to core 0, us to core 1."""
+    """Pin the machine to core 0, and ourselves to core 1."""
     if len(os.sched_getaffinity(0)) < 2:
         raise Unavailable("memory.capture", "it needs two processors", "run it on another machine")
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
@@ -82,7 +81,7 @@ class Observer:
 
 
 def caught(guest: Guest, rate: int, dwell: int, pause_s: float = 0.0) -> tuple[float, int, float]:
-    """The share that was caught; what was told and did not happen; rounds a second."""
+    """The share of changes that was caught; how many were told and did not happen; rounds a second."""
     observer = Observer(guest, pause_s)
     thread = threading.Thread(target=observer.watch)
     thread.start()
@@ -128,7 +127,7 @@ def worked(guest: Guest, observed: bool) -> float:
 
 
 def measure(samples: Samples, guest: Guest) -> float:
-    """All keys; returns what the toy catches at 500 a second: a round every 10 ms."""
+    """Measure all keys; returns what the toy, a round every 10 ms, catches at 500 changes a second."""
     guest.shell(f"for i in $(seq {TASKS}); do sleep 1000 >/dev/null 2>&1 </dev/null & done; echo")
     pin(guest)
     for _ in range(WORKS):

@@ -95,7 +95,7 @@ class Client:
         return hops, time.perf_counter() - began
 
     def _next(self, link: int) -> int:
-        """What the READ of the element with that link asks for, as the peer counts."""
+        """The address, as the peer counts, that the READ of the element with that link asks for."""
         address, places = link + self.element.offset, self.places
         if places.linear <= address < places.linear + places.top:
             return self.network.grant.linear + address - places.linear

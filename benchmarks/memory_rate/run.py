@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memory.rate`: full rounds of all probes a second on a live machine's RAM file, in C; C / interpreter; the comparison
-of the kernel's text with its package, bytes a second / memcpy of the same pages.
+"""`memory.rate`: full rounds of all probes per second on a live machine's RAM file, in C; the speed-up of C over the
+interpreter; bytes per second of comparing the kernel's text with its package / of memcpy of the same pages.
 
 `rounds` and `speedup` are of all probes of a scan but `Text`.  The machine runs processes that come and go; both sides
-look at it in turn.  A round that cannot look is tried again; one that never can ends the benchmark.  Seconds are those
-of this thread on a processor, so that who else uses the machine makes no difference; `wall` is rounds a second on the
+look at it in turn.  A round that cannot look is tried again; one that never can ends the benchmark.  Seconds are of
+this thread's processor time, which does not depend on who else uses the machine; `wall` is rounds per second by the
 clock, the best of each turn.
 """
 
@@ -33,11 +33,11 @@ from transect.vm import Setup, Vm, find
 
 ROUNDS = 15
 EACH = 40  # rounds in C between two of the interpreter
-TORN = 5  # times that a round is tried which met a structure in mid-change
+TORN = 5  # tries of a round that meets a structure in mid-change
 
 
 def seconds(probes: Sequence[Rounds], machine: Machine) -> float:
-    """Of one round of each."""
+    """Seconds of one round of each probe."""
     began = time.thread_time()
     for probe in probes:
         for left in reversed(range(TORN)):
@@ -56,14 +56,14 @@ def copied(native: Native, machine: Machine) -> float:
     size = known.text_high - known.text_low
     there = known.memory + machine.where.base + known.text_low - machine.text
     here = ct.create_string_buffer(size)
-    ct.memmove(here, there, size)  # its own pages are made now
+    ct.memmove(here, there, size)  # so that the copy's own pages exist
     began = time.thread_time()
     ct.memmove(here, there, size)
     return size / (time.thread_time() - began)
 
 
 def measured(samples: Samples, machine: Machine) -> float:
-    """All keys; returns what the interpreter, as if it were C, would be in place of the speed-up."""
+    """Measure all keys; returns the speed-up of the toy: the interpreter in the place of C."""
     answers = Answers(machine)
     prepared: list[Prepared] = [prepare(p, machine, answers) for p in chosen(())]
     native = Native(machine, prepared)

@@ -37,7 +37,7 @@ class Owners(Probe):
 
 
 def reads(machine: Machine, program: Program, planned: bool) -> int:
-    """Of one round; the reads that find the kernel's banner again are part of it."""
+    """The reads of one round, with those that find the kernel's banner again."""
     if planned:
         return _count(machine, program)
     with (

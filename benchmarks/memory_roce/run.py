@@ -4,7 +4,7 @@ whole round of probes / its longest chain of dependent reads.
 
 The responder is soft-RoCE in a virtual machine behind a tap, in a network namespace of its own; root is needed.
 `depth`: a round trip is in sequence when it waits for the one before; a burst of READs that wait for nothing is one.
-The longest chain is taken to be the list of tasks, which is a lower bound. `cold` is the same of a first round, which
+The longest chain is taken to be the list of tasks, which is a lower bound. `cold` is the same for a first round, which
 knows nothing of an earlier one. All probes take part but `Text`, `Tables` and `StrayCode`, which read megabytes and
 follow nothing.
 """
@@ -63,7 +63,7 @@ def depth(machine: Machine, probes: list[AheadProbe]) -> tuple[float, int, int]:
 
 
 def measure(samples: Samples, machine: Machine) -> float:
-    """All keys; returns `pipelined` of the toy: one in flight against one."""
+    """Measure all keys; returns `pipelined` of the toy: one in flight against one."""
     memory = machine.physical
     assert isinstance(memory, RoceMemory)
     toy = 0.0

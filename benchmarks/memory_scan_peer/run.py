@@ -2,10 +2,10 @@
 """`memory.scan_peer`: the task list of a RAM file, ours / volatility3's and ours / drgn's, in processor seconds.
 
 `cold` and `cached`: a whole process each, `transect memory ps` and `vol linux.pslist.PsList`; cold with an empty
-cache, cached with what an earlier run left there.  volatility3's symbol file is made by our tests from BTF and
-kallsyms, before, and not counted; we are given the kernel's package.  `drgn`: the walk again in a warm process, with
-number, parent, user and name of each task; ours is the probe `Processes` in C, which looks for hidden tasks besides.
-The kernel has four levels of page tables, since volatility3 knows no five.
+cache, cached with what an earlier run left there.  volatility3's symbol file is made beforehand by our tests, from BTF
+and kallsyms, and not counted; our side is given the kernel's package.  `drgn`: the walk again in a warm process, with
+number, parent, user and name of each task; ours is the probe `Processes` in C, which also looks for hidden tasks.
+The kernel has four levels of page tables, since volatility3 does not support five.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BIN = Path(sys.executable).parent
 
 
 def process(words: Sequence[str | Path], env: dict[str, str], cache: Path, cold: bool) -> float:
-    """Processor seconds of a command with its cache there."""
+    """Processor seconds of a command that has its cache in the folder `cache`."""
     if cold:
         shutil.rmtree(cache)
     cache.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def process(words: Sequence[str | Path], env: dict[str, str], cache: Path, cold:
 
 
 def processes(samples: Samples, folder: Path, memory: Path, kernel: Path) -> float:
-    """`cold` and `cached`; returns `cached` of the toy: ours without anything kept."""
+    """Measure `cold` and `cached`; returns `cached` of the toy: ours with nothing kept."""
     ours = [BIN / "transect", "memory", "ps", f"ram:{memory}", "--kernel", kernel]
     symbols = folder / "symbols"
     symbols.mkdir()
@@ -73,7 +73,7 @@ def processes(samples: Samples, folder: Path, memory: Path, kernel: Path) -> flo
 
 
 def walks(samples: Samples, machine: Machine) -> float:
-    """`drgn`; returns that of the toy: the interpreter."""
+    """Measure `drgn`; returns `drgn` of the toy: the interpreter."""
     prepared = prepare(named("Processes"), machine, Answers(machine))
     in_c = native(machine, [prepared])["Processes"]
     program = debugger.program(machine)
@@ -98,7 +98,7 @@ def walks(samples: Samples, machine: Machine) -> float:
 
 
 def seconds(walk: Callable[[], object]) -> float:
-    """Of one walk, of the processor."""
+    """Processor seconds of one walk."""
     began = time.process_time()
     for _ in range(WALKS):
         walk()

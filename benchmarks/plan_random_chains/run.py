@@ -61,7 +61,7 @@ def planned(drawn: Drawn, profile: Profile) -> Planned:
 
 
 def fewest_proxies(drawn: Drawn, profile: Profile) -> int:
-    """In any arrangement that the words admit, whatever it means: what no proof can save."""
+    """The fewest proxies of any arrangement that the words admit, whatever it means: no proof can save these."""
     task = posed(drawn.chain, profile, LEVELS[0], {}, Goal.LATENCY, judge())
     items = [
         Item(dict.fromkeys(piece.allowed, 0.0), 1.0, at)
@@ -75,7 +75,7 @@ def fewest_proxies(drawn: Drawn, profile: Profile) -> int:
 
 
 def measured(one: Planned, tools: Tools, folder: Path) -> dict[str, Any]:
-    """What an arrangement takes; two levels with one plan are measured once."""
+    """What each arrangement takes; two levels with the same plan are measured once."""
     drawn, layouts, sides = one.drawn, list(one.layouts), one.sides
     if layouts[3] == layouts[2]:
         del layouts[3], sides["service"]
@@ -106,7 +106,7 @@ def measured(one: Planned, tools: Tools, folder: Path) -> dict[str, Any]:
 
 
 def saved(one: dict[str, Any], side: str, key: str) -> float:
-    """One less planned / baseline, of what they add."""
+    """1 - planned / baseline, of what each adds."""
     value = one["p99"] if key == "p99" else {name: keys[key] for name, keys in one["medians"].items()}
     base = (value["first"] + value["second"]) / 2 - value["none"]
     return float(1 - (value[side] - value["none"]) / base)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chains of two to four elements: every admitted placement is brought up and measured, next to what was predicted.
 
-A placement is who stands in which processor; within a processor the written order, as far as it is admitted, since no
-element here rejects anything.  Chains are drawn with a seed; those with more than `MOST` placements, or one only, are
-passed over.  Control: the placement that is predicted to be the worst, in the place of the plan.
+A placement says which element stands in which processor; within a processor elements keep the written order, as far as
+it is admitted, since no element here rejects anything.  Chains are drawn with a seed; those with more than `MOST`
+placements, or only one, are skipped.  Control: the placement that is predicted to be the worst, instead of the plan.
 """
 
 from __future__ import annotations

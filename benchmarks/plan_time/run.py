@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long planning takes when the answers about pairs are cached on disk: the slowest of several random chains.
 
-Each planning begins with nothing in memory but the chain, as it was read, and the profile; of a chain's plannings the
-quickest counts, since what else runs on the machine only adds.  Each element lets through
-a random share of the calls, so that the order counts.  Control: looking at all orders, as the released code of the
-paper does, one microsecond each.
+Each planning begins with nothing in memory but the chain, as it was read, and the profile; the quickest of a chain's
+plannings counts, since other programs on the machine only add time.  Each element lets through a random share of the
+calls, so that the order matters.  Control: looking at all orders, as the released code of the paper does, at one
+microsecond each.
 """
 
 from __future__ import annotations

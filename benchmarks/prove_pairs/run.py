@@ -2,8 +2,8 @@
 """All pairs of the 14 published functions at three levels: seconds for the answers, cold; what stayed unknown.
 
 `seconds` is the processor time of the proofs, which run on one core: for each pair and level, whether the obligation
-holds; `wall_s` is what the clock said meanwhile.  Looking for the streams that show a difference (`witness_s`), and
-asking again in another way for what was proved (`recheck_s`), come on top.
+holds; `wall_s` is their time by the clock.  The search for streams that show a difference (`witness_s`), and the second
+proof, in another way, of what was proved (`recheck_s`), come on top.
 `unknown` counts pairs without proof and without such a stream at `service`; `unknown_loose`, `unknown_identical` the
 same at the other levels.
 """
@@ -45,7 +45,7 @@ FUNCTIONS = (
 
 LIMIT = 10.0  # seconds of the processor for one question
 
-# The control: two elements whose obligation multiplies unknown numbers, in less time than that takes.
+# The control: two elements whose obligation multiplies unknown numbers, with less time than that takes.
 HARD = """
 from transect.rpc import Element, Forward, Message, Rpc, Verdict
 class Ask(Message):

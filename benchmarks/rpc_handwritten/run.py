@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Access list, rate limit and cache of the library as native modules in Envoy, beside each one written by hand in C.
+"""Access list, rate limit and cache of the library as native modules in Envoy, each beside one written by hand in C.
 
-The cache twice: where it answers, and where every call goes on to the server and is stored. A number is that of the
-worst of the four; `by_policy` has all. Control: the hand-written ones that also spin for 60 µs.
+The cache comes twice: where it answers, and where every call goes on to the server and is stored. A number is that of
+the worst of the four; `by_policy` has all. Control: the hand-written ones that also spin for 60 µs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TURNS = 3  # rounds of one pair in a row, so that each side comes first as often
 
 @dataclass(frozen=True)
 class Pair:
-    """One policy, in both ways."""
+    """One policy, emitted and written by hand."""
 
     name: str
     example: str
@@ -88,7 +88,7 @@ def measured(it: Sides, pairs: int, first: int, rounds: int) -> list[Samples]:
 
 
 def worst(found: list[Samples]) -> Samples:
-    """Of each key, the pair with the largest ratio."""
+    """For each key, the samples of the pair with the largest ratio."""
     picked = Samples()
     for key in found[0].values:
         one = max(found, key=lambda samples: statistics.median(samples.values[key]))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Five elements: the written order in two WASM sidecars, as a mesh has it, against what `transect rpc plan` makes.
 
-What is *added* is an arrangement's latency (CPU) less that of the same call without any chain, in the same round.  Each
-key is one less planned / baseline.  Control: the baseline in the place of the plan.
+What is *added* is an arrangement's latency (CPU) minus that of the same call without any chain, in the same round.
+Each key is 1 - planned / baseline.  Control: the baseline in the place of the plan.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ Got = dict[str, dict[str, float]]
 
 
 def added(got: Got, key: str, samples: Samples, name: str) -> None:
-    """One less planned / baseline, of what each adds; the baseline was measured twice."""
+    """1 - planned / baseline, of what each adds; the baseline was measured twice."""
     more = {side: value[key] - got["none"][key] for side, value in got.items()}
     samples.add(
         name, 1 - more["planned"] / ((more["first"] + more["second"]) / 2), 1 - more["first"] / more["second"]

@@ -40,7 +40,7 @@ def generated() -> tuple[Any, Any]:
 
 def built_server() -> Path:
     """The C++ server, compiled unless it is there.  Unavailable when its libraries or tools are missing."""
-    from needed import (  # here: who wants the stubs alone has this folder alone on its path
+    from needed import (  # not on the path of a program that wants the stubs alone
         libraries,
         tool,
         tools,
@@ -71,8 +71,8 @@ def built_server() -> Path:
 
 @contextmanager
 def serving() -> Iterator[int]:
-    """The server, on one processor with this process: a wake-up across processors costs more, and varies more, than
-    what is measured.  Its port."""
+    """The port of a server that runs on the same processor as this process: a wake-up across processors costs more, and
+    varies more, than what is measured."""
     binary = built_server()
     processors = sorted(os.sched_getaffinity(0))
     server = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
@@ -104,7 +104,7 @@ Call = Callable[[], Any]
 
 
 def unary(stub: Any, echo: Any) -> Call:
-    """One call, whose reply the chain, where there is one, has rewritten."""
+    """One call; the chain, where there is one, rewrites its reply."""
     ask = echo.Ask(user="carol", text=PAYLOAD, number=7)
     return lambda: stub.Say(ask)
 

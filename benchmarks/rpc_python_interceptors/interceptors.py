@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measured chain as people write it by hand: three interceptors for unary calls, with the same decisions, state and
-hooks as `../rpc_python_chain/policies.py`.  A refusal is a call that failed, so that interceptors before see it end."""
+hooks as `../rpc_python_chain/policies.py`.  A refusal is a call that failed, so that those before it see the end."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RateLimit(grpc.UnaryUnaryClientInterceptor):
         return call
 
     def take(self, user: str, now: int) -> str | None:
-        """One token; why not."""
+        """Take one token; if there is none, why not."""
         with self.lock:
             tokens, filled = self.buckets.get(user, (self.burst, now))
             earned = (now - filled) * self.per_second // 1_000_000_000

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three interceptors written by hand in Python / the same three elements as a native chain; unary, C++ server.
 
-The baseline of the ratio is our chain, there twice, for the A/A control.
+The baseline of the ratio is our chain, which runs twice, for the A/A control.
 """
 
 from __future__ import annotations

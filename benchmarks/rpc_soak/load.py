@@ -32,7 +32,7 @@ def asked(echo: Any, rng: random.Random) -> Any:
 
 
 def call(stub: Any, echo: Any, rng: random.Random) -> Any:
-    """One call of some kind; what it gave."""
+    """One call of some kind; its reply, if there is one."""
     kind = rng.random()
     try:
         if kind < 0.05:

@@ -40,13 +40,13 @@ def envoy(folder: Path, carrier: str) -> Iterator[tuple[int, str]]:
 
 
 def below(pid: int) -> int:
-    """The process that another has started."""
+    """The one process that another has started."""
     (found,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(found)
 
 
 def memory(pid: int) -> int:
-    """kB."""
+    """The process's share of memory, in kB."""
     for text in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if text.startswith("Pss:"):
             return int(text.split()[1])

@@ -3,8 +3,8 @@
 library, and 40 of one without the Envoy, each of which moves an element from one processor to another; 20 of a chain
 in Envoy.
 
-Failed RPCs; calls which the policies have not counted, or counted twice; RPCs which two versions saw; and the 99th
-percentile of the latency while upgrades are under way less that of the same load without them.
+What counts: failed RPCs; calls that the policies have not counted, or counted twice; RPCs that two versions saw; and
+the 99th percentile of the latency while upgrades are under way, minus that of the same load without them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from transect.emit.py.load import load_text
 from transect.rpc import attach
 
 ROUNDS = 10
-UPGRADES = {"three": 4, "edge": 4, "envoy": 2}  # a round; all but those of the chain in one Envoy are moves
+UPGRADES = {"three": 4, "edge": 4, "envoy": 2}  # per round; all but those of the chain in one Envoy are moves
 PROTO = HERE.parent / "rpc_python_chain" / "echo.proto"
 THREADS, RATE = 4, 150  # calls a second of each
 QUIET_S = 1.5
@@ -93,7 +93,7 @@ def loaded(stub: Any, echo: Any) -> Iterator[Load]:
 
 @contextmanager
 def upgrading(*names: str) -> Iterator[Any]:
-    """Upgrades by another process: call with the files."""
+    """A function that has another process upgrade the instances to the files that it is given."""
     with child(sys.executable, str(HERE / "upgrades.py"), *names) as process:
         assert line(process) == "ready"
 
@@ -112,7 +112,7 @@ class Side:
     stub: Any
     names: tuple[str, ...]
     versions: Sequence[list[Path]]  # in turn; the first one runs
-    counted: Any  # () → calls that each element has counted, and those which it holds for under way
+    counted: Any  # () → calls that each element has counted, and those that it takes to be under way
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def three(folder: Path, echo: Any, echo_grpc: Any) -> Iterator[Side]:
 
 
 def totals(state: dict[str, Any]) -> tuple[int, int]:
-    """Calls that an element has counted, and those which it holds for under way."""
+    """Calls that an element has counted, and those that it takes to be under way."""
     import base64
 
     from transect.core.codec import decode_state
@@ -261,7 +261,7 @@ def whole() -> dict[str, Any]:
 
 
 def unnamed(folder: Path, echo: Any, echo_grpc: Any) -> int:
-    """RPCs that see two versions where nobody names one."""
+    """How many RPCs see two versions if nothing names the version."""
     with ExitStack() as stack:
         side = stack.enter_context(edge(folder, echo, echo_grpc))
         upgrade = stack.enter_context(upgrading("--unnamed", *side.names))

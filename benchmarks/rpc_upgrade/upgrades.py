@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who upgrades, in a process of its own: `python upgrades.py [--unnamed] NAME…`.  Each line of standard input has a
-chain file for each of the named instances; prints a line when all is settled."""
+"""The process that upgrades: `python upgrades.py [--unnamed] NAME…`.  Each line of standard input has a chain file for
+each of the named instances; prints a line when all is settled."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Five elements of the library as WASM in Envoy's V8: fused into one plugin, or a plugin for each, as a mesh has them.
 
-What is compared is what they *add*: the latency through that Envoy less that through an Envoy without any filter, in
-the same round; `cpu` is the same of the Envoy process's time. Control: the five apart, in the place of the fused ones.
+What is compared is what they *add*: the latency through that Envoy minus that through an Envoy without any filter, in
+the same round; `cpu` is the same for the Envoy's CPU time. Control: the five plugins, in the place of the fused one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def plugin(folder: Path, *names: str) -> Plugin:
 def added(fused: Side, apart: Side, none: Side, rounds: int) -> Samples:
     """The ratio of what is added, round by round; the baseline is measured twice, for the A/A control."""
     samples = Samples()
-    # The two of the same Envoy are apart, so that neither finds what the other has warmed.
+    # The two turns of the same Envoy are apart, so that neither profits from caches that the other has warmed.
     order = [("fused", fused), ("first", apart), ("none", none), ("second", apart)]
     for _ in range(rounds):
         got = a_round(order)
@@ -75,7 +75,7 @@ def added(fused: Side, apart: Side, none: Side, rounds: int) -> Samples:
 
 
 def a_round(order: list[tuple[str, Side]]) -> dict[str, dict[str, float]]:
-    """Medians over turns in which each side comes first as often as the others."""
+    """Medians over turns; each side comes first in as many turns as the others."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name, _ in order}
     for number in range(TURNS):
         turn = number % len(order)

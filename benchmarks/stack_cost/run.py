@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A call through a chain in Envoy, a service that takes turns and a gateway, whose layers vouch for the caller, tell
-each other the deadline, and say to the scheduler whom a thread works for / the same without all of that.
+each other the deadline, and tell the scheduler whom a thread works for / the same without all of that.
 
-`p50`: the median of how long calls take, one after another; `cpu`: CPU time of all parts of the stack for each.  The
-engine answers at once.  No scheduler listens, as everywhere but where `by_tenant` is in force.  The control: a service
-that works half a millisecond more for each call.
+`p50`: the median time of calls, one after another; `cpu`: CPU time of all parts of the stack for a call.  The engine
+answers at once.  No scheduler listens, since `by_tenant` is not in force.  The control: a service that works half a
+millisecond more for each call.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Side:
         self._call: Any = channel.unary_unary("/shop.Shop/Buy")
         self._shows = (("x-api-key", whole.files.keys["alice"]),)
         self.parts: dict[str, float] = {}  # CPU time so far, by part
-        self.calls = 0  # for which it was taken
+        self.calls = 0  # that took this CPU time
         for _ in range(WARMING):
             self._timed()
 
@@ -67,7 +67,7 @@ class Side:
         return {"p50": statistics.median(times), "cpu": sum(used.values()) / CALLS}
 
     def more(self, than: Side) -> dict[str, float]:
-        """CPU time for a call beyond the other's, by part, as a share of what a call takes of the other as a whole."""
+        """By part, how much more CPU time a call takes than on the other side, as a share of a whole call there."""
         whole = sum(than.parts.values()) / than.calls
         parts = {name: used / self.calls - than.parts[name] / than.calls for name, used in self.parts.items()}
         return {name: round(used / whole, 3) for name, used in parts.items()}

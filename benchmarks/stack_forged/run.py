@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ten thousand requests with forged, expired, replayed, doubled and stripped words about whose they are: to a chain in
-Envoy before a gRPC service, to that service itself, and to a gateway before an engine that answers at once.
+"""Ten thousand requests with forged, expired, replayed, doubled and stripped words that name their tenant: to a chain
+in Envoy before a gRPC service, to that service itself, and to a gateway before an engine that answers at once.
 
 `taken`: those that a layer took for a tenant's.  Every hundredth request has a good word, which must be believed.
-The control: a service that takes the header for what it says.
+The control: a service that believes the header unchecked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from transect.identity import HEADER, Keys
 
 EACH = {"envoy": 4000, "service": 3000, "gateway": 3000}
 GOOD = 100  # one of so many is good
-Ask = Callable[[Sequence[str]], str]  # with these values of the header; whose the layer took it for
+Ask = Callable[[Sequence[str]], str]  # from values of the header to the tenant that the layer took it for
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def served(folder: Path, keys: Path) -> Iterator[Ask]:
 
 
 def believed(said: str) -> str:
-    """What a service that checks nothing would take it for."""
+    """The tenant that a service which checks nothing would take it for."""
     return next((part for part in said.split(";")[:2] if part in ("alice", "bob")), "anonymous")
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two tenants of weights 400 and 100 flood a stack: clients, Envoy with a chain, a service, a gateway, a stand-in of an
-engine that computes.  They send calls, and prompts to the gateway itself: of calls alone the service would let through
-so few of the lighter tenant's that often none of them waits at the gateway, where he then leaves his share to others.
+engine that computes.  They send calls, and prompts to the gateway itself: with calls alone, the service would let
+through so few of the lighter tenant's that often none of them waited at the gateway, and its share there went to the
+other tenant.
 
 `error`: how far what they were served is from 4 : 1, relative to that, at the worst of three places: the service (time
 in service), the gateway (tokens), and the clients (answers).  `throughput`: answers a second / where nothing shares.
@@ -37,7 +38,7 @@ OTHER = replace(ALL, name="other weights in the service", shop_weights={"alice":
 
 
 def errors(window: Window) -> dict[str, float]:
-    """At each place."""
+    """The error at each place."""
     answers = {name: came.requests for name, came in window.came.items()}
     shares = {**window.shares, "clients": answers["alice"] / sum(answers.values())}
     found = {}
@@ -81,7 +82,7 @@ class Stacks:
 
 
 def rate(window: Window) -> float:
-    """Answers each second."""
+    """Answers per second."""
     return sum(came.requests for came in window.came.values()) / window.seconds
 
 

@@ -4,7 +4,7 @@ made to fail, by turns in the gateway and in the chain, and then all parts have 
 
 `failed`: requests that were not answered as they should be.  `lost`: calls that an element of the chain has not
 counted, or counted twice.  `mixed`: calls that two versions of the chain saw: two elements write their version's
-digit into the message, which the service sends back.  The control: one part of the stack begins anew instead.
+digit into the message, which the service sends back.  The control: one part of the stack is restarted instead.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from transect.demos.stack.whole import Whole, begun
 from transect.stack.process import State
 
 UPGRADES = 50
-FAILS = 5  # one in so many
+FAILS = 5  # one upgrade in so many
 ROUNDS = 1000  # of a hash, for a step of the engine
-PAUSE_S = 0.2  # between two
+PAUSE_S = 0.2  # between two upgrades
 LOADS = {name: Load(buyers=4, askers=2) for name in ("alice", "bob")}
 
 HEAD = """\
@@ -71,7 +71,7 @@ chain = Chain(
 
 
 def chain(version: int, kind: str = "int") -> str:
-    """The text of a chain's file; `kind`: of what its last element counts, which another one does not take over."""
+    """The text of a chain's file; `kind`: the type of its last element's count, which another type cannot take over."""
     digit = version % 9 + 1
     elements = ELEMENT.format(name="First", kind="int", one="1", none="0", digit=digit)
     one, none = ("1", "0") if kind == "int" else ("1.0", "0.0")
@@ -115,7 +115,7 @@ def varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def other_state(share: str) -> str:
-    """The policy, with a number of another kind, which has no way back into the old one."""
+    """The policy with a number of another type, which cannot go back into the old version."""
     changed = (
         ("import Tally, tally", "import Tally, as_float, as_int, tally"),
         ("level: int = 0", "level: float = 0.0"),
@@ -129,7 +129,7 @@ def other_state(share: str) -> str:
 
 
 class Upgrades:
-    """What is done under load."""
+    """The upgrades, done under load."""
 
     def __init__(self, whole: Whole) -> None:
         self._whole = whole
@@ -151,7 +151,7 @@ class Upgrades:
             print(f"{number}: {self.took_s[-1]:.2f} s", file=sys.stderr)
 
     def _fails(self, number: int) -> None:
-        """By turns in one part and in the other; its state would not fit."""
+        """Try an upgrade that fails, since a part's state does not fit: by turns in one part and in the other."""
         before = versions(self._whole)
         part = "front" if number // FAILS % 2 else "gateway"
         if part == "front":
@@ -174,12 +174,12 @@ class Upgrades:
 
 
 def versions(whole: Whole) -> Sequence[tuple[str, str]]:
-    """Of all policies in force."""
+    """Name and version of all policies in force."""
     return [(row["name"], row["version"]) for row in whole.client.status()["policies"]]
 
 
 def counted(whole: Whole) -> Sequence[int]:
-    """The calls that each element has counted, and those which it holds for under way."""
+    """The calls that each element has counted, and those that it takes to be under way."""
     told = {(row["element"], row["field"]): row["value"] for row in whole.client.status()["state"]}
     return [int(told[f"front.{of}", field]) for field in ("calls", "under_way") for of in ("First", "Last")]
 
@@ -195,7 +195,7 @@ def failed(came: Mapping[str, Came]) -> int:
 
 
 def killed(whole: Whole) -> int:
-    """The requests that failed while a part that was killed began anew."""
+    """How many requests failed while a part was killed and started again."""
     front = whole.running.process("front")
     assert front is not None, "the stack has one"
 

@@ -3,8 +3,8 @@
 the service with calls and the gateway with prompts: the 99th percentile of how long her calls take, from client to
 client, where all layers share by tenants' weights.
 
-`best_single`: than where the one layer shares that helps her most; `alone`: than without bob.  The control: all layers
-share, and the service does not tell the gateway whose a request is.
+`best_single`: / the same where only one layer shares, the one that helps her most; `alone`: / the same without bob.
+The control: all layers share, but the service does not tell the gateway whose a request is.
 """
 
 from __future__ import annotations

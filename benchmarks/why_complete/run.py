@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stack of a chain in Envoy, a service that takes turns and a gateway, under the load of two tenants: how many
-requests are explained, and what it costs its processes to write logs for one hundredth of the time.
+requests are explained, and what it costs the stack's processes to write logs for one hundredth of the time.
 
 `explained`: of all requests of three recorded loads, at each layer that they met.  `cost`: CPU time of all processes
-of the stack for a load of ten seconds with a tenth of one recorded, which is what `transect record --share 0.01` does,
-with ten times as many beginnings and ends; and without.  The control: the service's logs without their first call.
+of the stack for a load of ten seconds with a tenth of a second recorded / without.  `transect record --share 0.01`
+records as much, with a tenth of the beginnings and ends.  The control: the service's logs without their first call.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ def load(running: Whole) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    time.sleep(0.2)  # what comes after an answer
+    time.sleep(0.2)  # for what happens after an answer
 
 
 class Loads:
-    """Of one stack."""
+    """Loads of one stack, recorded and not."""
 
     def __init__(self, running: Whole) -> None:
         self.running = running
         self.folders: list[Path] = []
 
     def whole(self) -> None:
-        """One that is recorded from before its beginning to after its end."""
+        """A load that is recorded from before its beginning to after its end."""
         with self._recording() as recording:
             load(self.running)
             assert recording.end()["dropped"] == 0, "nothing is dropped"
@@ -114,7 +114,7 @@ def taken(log: Log) -> Taken:
 
 
 def torn(log: Log) -> Log:
-    """One call is missing, the first."""
+    """The log without its first call."""
     return replace(log, records=log.records[1:])
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line.  `main` starts it; verbs are loaded by name, so that each pays for nothing but itself.
+"""The command line.  `main` starts it; a verb's module is imported only when the verb is wanted.
 
 `check` is run by editors and hooks at every save, `memory ps` and `lsmod` at a prompt.  Their usual forms are
 recognised here, before the library that parses command lines is imported; everything else, `check --help` included,
-takes the common way in `app.py`.
+goes through `app.py`.
 """
 
 from __future__ import annotations

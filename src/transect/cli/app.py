@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of `verbs.py` as a tree of commands, built by need, and one command line run through it."""
+"""Builds the tree of commands from the tables of `verbs.py`, as far as it is needed, and runs a command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "transect"
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 Mistake: type[Any] = typer.BadParameter.__bases__[0]
-"""Any wrong command line.  typer has the class, but not its name."""
+"""The base class of every mistake in a command line.  typer has the class, but does not export its name."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -109,7 +109,7 @@ def _group(name: str, group: Group) -> Any:
 
 
 def _alone(context: typer.Context) -> int:
-    """A group's name without a verb."""
+    """What a group's name does without a verb: show the help."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         return Exit.USAGE

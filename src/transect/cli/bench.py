@@ -16,15 +16,16 @@ from transect.cli.failure import usage
 
 def bench(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", show_default=False, help="Claims; without any, all.")
+        list[str] | None,
+        typer.Argument(metavar="ID", show_default=False, help="Claims; without any, all of them."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: all results as one list.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Only name the claims.")] = False,
 ) -> int:
     """Measure the claims of the checkout's benchmarks on this machine.
 
-    Each claim has a target and a baseline measured beside it. A claim that does not hold ends the run with 1, one that
-    could not be decided (noise, something missing) with 4.
+    Each claim has a target and a baseline measured beside it. The exit code is 1 when a claim does not hold, and 4 when
+    one could not be decided (noise, something missing).
     """
     known = claims.known(claims.folder())
     if listed:

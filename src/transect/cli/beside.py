@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process of a shadow, `python -m transect.cli.beside LOG FILE`: another version decides what a log says while it
-is written.  `control.shadow` begins it, and hears of it in lines of JSON; it ends when its standard input does.
+"""The process of a shadow, `python -m transect.cli.beside LOG FILE`: while a log is written, another version of the
+policy decides the calls in it.  `control.shadow` starts this process and reads its reports, lines of JSON; it ends when
+its standard input does.
 
-It takes what processor time and memory others leave: what it cannot follow is not decided, and the log is begun anew.
+It runs at the lowest priority, in bounded memory.  Calls that it cannot keep up with are not decided, and the log is
+begun anew.
 """
 
 from __future__ import annotations
@@ -33,20 +35,20 @@ from transect.replay.whom import Beside
 
 CALL_S = 1.0  # of processor time, for one call
 ROUND_S = 20.0  # for one that walks through a kernel
-BEHIND = 64 << 20  # bytes that it may lag behind
+BEHIND = 64 << 20  # bytes of the log that it may lag behind
 MEMORY = 2 << 30
-TELL_S = 0.5  # between two words to who began it
+TELL_S = 0.5  # between two reports
 IDLE_S = 0.02
-QUIET_S = 0.25  # without a record: what is missing does not come any more
-PATIENCE_S = 1.0  # for the first policy: a probe's comes with its first round
+QUIET_S = 0.25  # without a record; then records that are missing count as lost
+PATIENCE_S = 1.0  # for the first policy: that of a probe comes with the probe's first round
 
 
 class Anew(Exception):
-    """It cannot go on from what it knows: the log has to begin anew."""
+    """The shadow cannot go on from the state it has: the log has to begin anew."""
 
 
 class Shadowing:
-    """A log and a version beside it."""
+    """A log that is being written, and the version that decides its calls, too."""
 
     def __init__(self, log: Path, file: Path) -> None:
         self._file = file
@@ -60,7 +62,7 @@ class Shadowing:
         self._came = self._told = self._since = time.monotonic()
 
     def run(self) -> str:
-        """Until nobody wants it any more, or the log has ended.  Raises as `step` does."""
+        """Follow the log until it ends, or nobody wants the shadow any more.  Raises what `_step` raises."""
         while not _is_over():
             came = self._step()
             if self._following.ended and not came:
@@ -71,7 +73,10 @@ class Shadowing:
         return "the log has ended"
 
     def _step(self) -> bool:
-        """Whether there was anything.  Raises `LogError`, `Anew`, `OutOfStep`, `NotKept`, `CodecError`, `Refused`."""
+        """Take what is new; whether there was anything.
+
+        Raises `LogError`, `Anew`, `OutOfStep`, `NotKept`, `CodecError`, `Refused`.
+        """
         came = False
         for one in self._following.more():
             came = True
@@ -132,7 +137,7 @@ class Shadowing:
             self._decided += 1
 
     def tell(self, state: str, why: str = "") -> None:
-        """A line for who began it."""
+        """Print a report: a line for the process that started this one."""
         self._told = time.monotonic()
         tally = None if self._beside is None else self._beside.tally.plain()
         say(state, why, decided=self._decided, tally=tally)
@@ -143,13 +148,13 @@ def say(state: str, why: str = "", **more: object) -> None:
 
 
 def _is_over() -> bool:
-    """Whether who began it is gone, or wants it no more."""
+    """Whether the process that started this one is gone, or does not want the shadow any more."""
     return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 @contextlib.contextmanager
 def bounded(longest_s: float) -> Iterator[None]:
-    """A call of the new version, which may take long."""
+    """Bound the processor time of a call of the new version.  Raises `NotDecided` when it takes longer."""
 
     def too_long(number: int, frame: FrameType | None) -> NoReturn:
         raise NotDecided(f"a call takes longer than {longest_s:g} s")

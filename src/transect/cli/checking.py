@@ -95,7 +95,7 @@ class Checked:
             self._stack(path)
 
     def _chain(self, path: Path) -> None:
-        """A chain with its elements, and with its service, as far as files tell; that is asked only when it is run."""
+        """A chain with its elements, and with its service as far as files describe it: only `run` asks the service."""
         from transect.rpc.chain.file import read_edges
         from transect.rpc.chain.fitting import known
 
@@ -154,7 +154,7 @@ class Checked:
 
     def _report(self, diagnostics: Diagnostics, sources: dict[str, str]) -> None:
         self.sources |= sources
-        for diagnostic in diagnostics:  # of a file that two policies import: once
+        for diagnostic in diagnostics:  # once, even if two policies import the file
             self.diagnostics.add(diagnostic)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The claims of a checkout: `benchmarks/FOLDER/expected.toml` states one, `run.py` beside it measures it.
 
-`run.py` prints its result as a JSON object; what it says on stderr passes through.  A run that ends with exit code 3
-could not run here; its claim stays undecided.  Whatever ends the command also ends what it has begun.
+`run.py` prints its result as a JSON object; its stderr passes through.  Exit code 3 means that it cannot run here: its
+claim stays undecided.  Whatever ends the command also ends the benchmark that it started.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transect.base.bounded import first
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
 
-SAID = 16 << 20  # bytes of what a benchmark prints: its result
+SAID = 16 << 20  # bytes that a benchmark may print: its result
 GRACE_S = 30.0  # for a benchmark that is interrupted
 
 Result = dict[str, Any]  # as `run.py` prints it: id, value, target, holds, why, …
@@ -49,7 +49,7 @@ class Claim:
 
 
 def known(benchmarks: Path) -> dict[str, Claim]:
-    """The claims there are, by id."""
+    """All claims, by id."""
     found = [_claim(path.parent) for path in sorted(benchmarks.glob("*/run.py"))]
     return {claim.id: claim for claim in found}
 
@@ -80,8 +80,9 @@ def measure(claim: Claim) -> Result:
 def _ran(command: Sequence[str]) -> tuple[int, bytes]:
     """A program's exit code, and what it printed: one byte more than `SAID` at most.
 
-    Ctrl-C and SIGTERM interrupt it once, and it has time to end its servers and machines.  It has a process group of
-    its own: a terminal would interrupt both of us, and whatever of the group is left in the end is killed.
+    Ctrl-C and SIGTERM interrupt the program once; then it has time to end its servers and machines.  It runs in a
+    process group of its own, so that a terminal does not interrupt it a second time; whatever is left of the group in
+    the end is killed.
     """
     with (
         _interruptible(),
@@ -105,7 +106,7 @@ def _ran(command: Sequence[str]) -> tuple[int, bytes]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Within the block either signal is a Ctrl-C, also where a script that put us in the background had it ignored."""
+    """Within the block, both signals act as Ctrl-C, even if a script put us in the background with one ignored."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:

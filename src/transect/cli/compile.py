@@ -22,7 +22,7 @@ def compile(
         typer.Option(
             "--to",
             metavar="TARGET",
-            help="What to compile to: py, c or wasm; of schedulers also bpf, hints-c, hints-py; of probes also p4.",
+            help="What to compile to: py, c or wasm; for schedulers also bpf, hints-c, hints-py; for probes also p4.",
         ),
     ],
     folder: Annotated[
@@ -44,10 +44,10 @@ def compile(
         ),
     ] = "",
 ) -> int:
-    """Write what a policy is compiled to: plain files, which name the policy's lines.
+    """Compile a policy to plain files, which name the policy's lines.
 
-    A target which cannot keep a policy's meaning refuses it and says where; it never approximates. A chain file becomes
-    a plugin of proxy-wasm hosts (--to wasm), a probe of memory the program of a switch (--to p4).
+    A target which cannot keep a policy's meaning refuses it and says where; it never approximates. With --to wasm, a
+    chain file becomes a plugin for proxy-wasm hosts; with --to p4, a memory probe becomes the program of a switch.
     """
     from transect.cli.compiling import Refused
     from transect.cli.targets import TARGETS

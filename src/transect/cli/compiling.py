@@ -22,7 +22,7 @@ Pass = Callable[[Program], Program]  # its `__name__` is what the user calls it
 
 
 class Refused(Exception):
-    """The policy has errors, or the target cannot keep its meaning; the text has been rendered."""
+    """The policy has errors, or the target cannot keep its meaning; the text is ready to be printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def read(path: Path) -> File:
 
 
 def _of_a_chain(path: Path, file: File) -> str:
-    """What to give instead of a chain file; "" for another one without a policy."""
+    """A hint: what to give instead of a chain file; "" if the file is no chain file."""
     if not is_chain(path):
         return ""
     beside = " or ".join(sorted(file.sources.keys() - {str(path)}))
@@ -70,11 +70,11 @@ def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:
 
 
 def build(program: Program, target: str, folder: Path) -> list[Path]:
-    """What the target's compiler makes of the files that `emit` wrote; none, where it has no compiler of its own."""
+    """The files that the target's compiler makes of what `emit` wrote; none for a target without a compiler."""
     make = getattr(emitter(target), "build", None)
     if make is None:
         return []
-    from transect.emit.toolchain import BuildError  # which needs what only Unix has
+    from transect.emit.toolchain import BuildError  # imports modules that only Unix has
 
     try:
         made: list[Path] = make(program, folder)
@@ -89,7 +89,7 @@ def is_chain(path: Path) -> bool:
 
 
 def is_stack(path: Path) -> bool:
-    """Whether the file declares a stack, likewise."""
+    """Whether the file declares a stack; an unreadable one does not."""
     return declares_stack(_text(path))
 
 
@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
 
 
 def passes(target: str) -> tuple[Pass, ...]:
-    """What the target does to a checked program before it writes it, in order."""
+    """The passes of the target between checking a program and writing its files, in order."""
     return tuple(emitter(target).passes)
 
 

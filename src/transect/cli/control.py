@@ -22,7 +22,7 @@ def instance(stratum: str, name: str | None) -> Client:
 
 
 def show(ask: Callable[[], int]) -> int:
-    """Ask, and say what an instance that refuses, or does not answer, has to say."""
+    """Ask; if the instance refuses, or does not answer, say why."""
     from transect.control import ControlError, Refused
 
     try:
@@ -36,7 +36,7 @@ def show(ask: Callable[[], int]) -> int:
 
 
 def answer(told: Mapping[str, Any]) -> Iterator[str]:
-    """The answer of `status` or `upgrade` as text: what each policy did in its row, details beside the rest."""
+    """The answer of `status` or `upgrade` as text: each policy's counts in its row, `details` on the top level."""
     plain = {name: item for name, item in told.items() if name != "details"}
     plain["policies"] = [
         {**{name: item for name, item in row.items() if name != "counts"}, **row.get("counts", {})}
@@ -63,7 +63,7 @@ def lines(value: Mapping[str, object], indent: str = "") -> Iterator[str]:
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """Rows under their names."""
+    """Rows under the names of their columns."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [names, *([_plain(row.get(name)) for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

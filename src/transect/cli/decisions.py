@@ -30,7 +30,7 @@ def decisions(
             min=0,
             max=1,
             metavar="SHARE",
-            help="Of the requests, chosen by their ids: 0.01 is one in a hundred.",
+            help="Take this share of the requests, chosen by their ids: 0.01 is one in a hundred.",
         ),
     ] = 1.0,
     verdict: Annotated[
@@ -38,14 +38,14 @@ def decisions(
         typer.Option(
             metavar="TEXT",
             show_default=False,
-            help="Requests about which something was decided that begins so: `Reject`, `alice`.",
+            help="Take only requests with a decision that begins with TEXT: `Reject`, `alice`.",
         ),
     ] = "",
 ) -> int:
-    """Write the decisions about requests as rows for who keeps and searches them, each with what it was decided by.
+    """Write the decisions about requests, each with what decided it, as rows for tools that keep and search them.
 
-    A row is what `why` shows of a decision. Of requests that have no id nothing is written. The exit code is 4 when a
-    request that was taken is not explained to its end.
+    A row holds what `why` shows of a decision. Requests without an id are left out. The exit code is 4 when a request
+    that was taken is not explained to its end.
     """
     from transect.cli.exporting import export
 

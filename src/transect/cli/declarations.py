@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a Python file declares a policy or a chain, or was meant to: one with a mistake in it goes to the compiler,
-which says what is wrong.  A service that only imports transect is neither."""
+"""Whether a Python file declares a policy or a chain, or was meant to: if it has a mistake, the compiler shall see it
+and say what is wrong.  A service that only imports transect declares neither."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from transect.base.bounded import head, is_file, is_folder
 from transect.base.diagnostic import closest
 
 BASES = ("Element", "Admission", "Scheduler", "Probe", "Arbiter")
-NOT_PYTHON = frozenset({"?"})  # stands for the names of a file which only the compiler can judge
+NOT_PYTHON = frozenset({"?"})  # stands for the names in a file that only the compiler can judge
 PACKAGE = Path(__file__).parents[1]
 
 _IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
 _MADE_OF = re.compile(r"transect\.(lang|shapes|stack|(rpc|llm|cpu|memory)(\.\w+)?|examples(\.\w+)+)")
 _DERIVES = re.compile(rb"^class[ \t]+\w+\([ \t]*(?:%s)\b" % "|".join(BASES).encode(), re.MULTILINE)
-# `form transect.rpc import`
+# `form transect.rpc import`, where `from` is misspelt
 _NEARLY_IMPORTS = re.compile(rb"^\w+[ \t]+transect[\w.]*[ \t]+import\b", re.MULTILINE)
-_ATTACHES = frozenset({"attach", "attach_plan"})  # what makes `chain = attach(…)` a service's line
+# `chain = attach(…)` is a line of a service, not of a chain file
+_ATTACHES = frozenset({"attach", "attach_plan"})
 
 
 def may_be_policy(path: Path) -> bool:
-    """A named file is taken at its word, unless it is Python that has nothing to do with transect.
+    """Whether a named file may be a policy: yes, unless it is Python that has nothing to do with transect.
 
-    One whose class has the name of a base class has: it only lacks the import.
+    A file whose class derives from a name such as `Element` has to do with it: only the import is missing.
     """
     data = _read(path)
     return data is None or _concerns(data, path.parent) or _tree(data) is None
 
 
 def _read(path: Path) -> bytes | None:
-    """The file's bytes; None where the compiler shall say why it cannot be read."""
+    """The file's bytes; None if it cannot be read: the compiler says why."""
     try:
         return head(path)
     except OSError:
@@ -46,7 +47,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _concerns(data: bytes, folder: Path) -> bool:
-    """Whether it imports transect or a neighbour, or looks as if it should."""
+    """Whether a file imports transect or a file beside it, or looks as if it should."""
     if b"\0" in data or _DERIVES.search(data) or _NEARLY_IMPORTS.search(data):
         return True
     modules = {found[1].decode() for found in _IMPORTS.finditer(data.removeprefix(codecs.BOM_UTF8))}
@@ -60,7 +61,7 @@ def _near(module: str, folder: Path) -> bool:
 
 
 def _tree(data: bytes) -> ast.Module | None:
-    """None: it is not Python."""
+    """The parsed file; None if it is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -70,15 +71,15 @@ def _tree(data: bytes) -> ast.Module | None:
 
 
 class Declared:
-    """What the files of one run declare.  Each is parsed once; files that import each other are settled together, by
-    going over them until nothing is added."""
+    """What the files of one run declare.  Each file is parsed once.  Files that import each other are settled together:
+    they are gone over until no name is added."""
 
     def __init__(self) -> None:
         self._names: dict[Path, frozenset[str]] = {}
 
     def policy(self, path: Path) -> bool:
-        """Whether a class of the file derives from a base for policies, or the file declares a chain of them; also
-        where a name in it is misspelt, or all of it is no Python."""
+        """Whether the file declares a class that derives from a base for policies, or a chain.  A file in which one of
+        these names is misspelt counts, too, and so does one that is not Python at all."""
         if path not in self._names:
             self._settle(path)
         return bool(self._names[path])
@@ -95,7 +96,7 @@ class Declared:
         added = True
         while added:
             added = False
-            for at in reversed(files):  # those first which others build on
+            for at in reversed(files):  # files that others import come first
                 found = files[at].known or _Declarations(files[at], at, self._names).found
                 added = added or found != self._names[at]
                 self._names[at] = found
@@ -103,12 +104,12 @@ class Declared:
 
 @dataclass(frozen=True)
 class _File:
-    """As much of a file as says what it declares."""
+    """The parts of a file that decide what it declares."""
 
     body: Sequence[ast.stmt] = ()  # imports, assignments, and classes without what is in them
     bound: frozenset[str] = frozenset()
-    """Every name that anything in the file binds, and those which Python has; `*` where an import may bind any."""
-    known: frozenset[str] = frozenset()  # what it declares whatever others do
+    """Every name that is bound anywhere in the file, and Python's own; `*` if an import may bind any name."""
+    known: frozenset[str] = frozenset()  # what it declares, whatever the files declare that it imports
 
 
 def _parsed(path: Path) -> _File:
@@ -130,7 +131,7 @@ def _parsed(path: Path) -> _File:
 
 
 class _Declarations:
-    """What one file declares, while its neighbours declare these names."""
+    """What one file declares if the files beside it declare `names`."""
 
     def __init__(self, file: _File, path: Path, names: Mapping[Path, frozenset[str]]) -> None:
         self._bound = file.bound
@@ -157,8 +158,8 @@ class _Declarations:
                 pass
 
     def _chain(self, name: str, value: ast.expr) -> Iterator[str]:
-        """The name, if it is one of chains: whatever `Chain(…)` is given to, and `chain` and `edges` where what makes
-        them is misspelt."""
+        """The name, if it stands for chains: any name to which a `Chain(…)` is assigned; also `chain` and `edges` if
+        `Chain` is misspelt."""
         makers = {_root(call.func) for call in _calls(value)}
         meant = name in ("chain", "edges") and any(self._is_ours(maker) for maker in makers - self._services)
         if meant or makers & self._chains:
@@ -173,8 +174,8 @@ class _Declarations:
         )
 
     def _is_ours(self, name: str) -> bool:
-        """A name from transect, or a policy's; also one which comes from nowhere, in a file that has other names from
-        transect or where it is that of a base class."""
+        """Whether the name comes from transect, or is a policy's.  A name that nothing binds counts, too, if the file
+        has other names from transect, or if it is the name of a base class."""
         if name in self._known or name in self._own:
             return True
         if not name or not (self._known or name in BASES):
@@ -195,7 +196,7 @@ def _bound_by(node: ast.AST) -> Iterator[str]:
 
 
 def _calls(value: ast.expr) -> Iterable[ast.Call]:
-    """`value`, or what it lists, as far as these are calls."""
+    """The calls in `value`: itself, or the elements of a list or tuple."""
     parts = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
     return [part for part in parts if isinstance(part, ast.Call)]
 
@@ -203,8 +204,8 @@ def _calls(value: ast.expr) -> Iterable[ast.Call]:
 def _imported(
     node: ast.stmt, path: Path, declared: Mapping[Path, frozenset[str]]
 ) -> Iterator[tuple[str, str]]:
-    """Names that an import takes from what policies are made of, or of policies in a file beside this one; and what
-    each is called there."""
+    """The names that an import binds to parts of policies, or to policies in a file beside this one; and the name that
+    each has there."""
     match node:
         case ast.Import(names=names):
             for alias in names:
@@ -230,7 +231,7 @@ def _imported(
 def _members(
     alias: ast.alias, path: Path, declared: Mapping[Path, frozenset[str]]
 ) -> Iterator[tuple[str, str]]:
-    """`acl.P`, where a file beside this one is imported as a whole."""
+    """`acl.P`, if a file beside this one is imported as a whole."""
     for name in declared.get(_beside(alias.name, path), ()):
         yield f"{alias.asname or alias.name}.{name}", name
 
@@ -253,7 +254,7 @@ def _beside(module: str, path: Path) -> Path:
 
 
 def _is_for_policies(module: str) -> bool:
-    """A module of what policies are made of, or one whose name is misspelt: transect's own in it, or what follows."""
+    """Whether a module has what policies are made of, or would have if `transect`, or the rest, were spelt right."""
     first, *rest = module.split(".")
     if _MADE_OF.fullmatch(".".join(["transect", *rest])):
         return first == "transect" or closest(first.lower(), ["transect"]) is not None
@@ -269,7 +270,7 @@ def _root(node: ast.expr) -> str:
 
 
 def _dotted(base: ast.expr) -> str:
-    """`transect.rpc.Element` of `transect.rpc.Element[Ask]`, as after `import transect`; "" of what is no attribute."""
+    """`transect.rpc.Element` of `transect.rpc.Element[Ask]`, as after `import transect`; "" if it is no attribute."""
     outer = base.value if isinstance(base, ast.Subscript) else base
     names: list[str] = []
     while isinstance(outer, ast.Attribute):

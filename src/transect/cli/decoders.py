@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reads the records of each stratum, by its name."""
+"""The decoders of the strata's records."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DECODERS = {
     "memory": ("transect.memory.replay", "MemoryDecoder"),
     "cpu": ("transect.cpu.replay", "CpuDecoder"),
 }
-"""By stratum: a module, imported when a log asks for it, and a class made from the log."""
+"""By stratum: the module, imported when a log needs it, and the class, which is made from the log."""
 QUEUE = ("transect.replay.queues", "QueueDecoder")
-"""Likewise, of the queue of a stratum that records other things, too."""
+"""The same for the log of a queue, in a stratum that records other things, too."""
 
 
 def decoder(log: Log) -> Teller:
-    """What the log's stratum knows of its records."""
+    """The decoder of a log's records."""
     stratum = log.header.stratum
     if stratum not in DECODERS:
         raise LogError(f"the log is of {stratum!r:.40}, which is no stratum")

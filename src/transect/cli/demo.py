@@ -23,7 +23,7 @@ from transect.demos.shown import Shown
 
 
 class What(StrEnum):
-    """What there is to show."""
+    """The demonstrations."""
 
     STACK = "stack"
     RPC = Stratum.RPC.value
@@ -44,12 +44,12 @@ def demo(
 ) -> int:
     """Show the main job of a whole stack, and of each stratum, on real parts: no root, nothing left behind.
 
-    What is real is said in each headline, what is not in yellow.
+    Each headline says what is real; what is not real is said in yellow.
     """
     if picture is not None and what not in (None, What.STACK):
-        return usage(f"--picture: {what} draws none", "transect demo stack --picture stack.svg")
+        return usage(f"--picture: `demo {what}` draws no picture", "transect demo stack --picture stack.svg")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # through a pipe, too, a line is there when it is said
+        sys.stdout.reconfigure(line_buffering=True)  # so that each line arrives at once, through a pipe, too
     demos: Mapping[What, Callable[[], Shown]] = {**DEMOS, What.STACK: partial(DEMOS[What.STACK], picture)}
     shown = [demos[what]()] if what else [_shown(name, demos[name]) for name in What]
     if stand_ins := [text for one in shown for text in one.stand_ins]:
@@ -60,7 +60,7 @@ def demo(
 
 
 def _shown(name: What, show: Callable[[], Shown]) -> Shown:
-    """The demonstration of one of all; one that cannot be given here is no reason to end the others."""
+    """One demonstration among all: if it cannot run here, the others still do."""
     try:
         return show()
     except Unavailable as lacking:

@@ -57,7 +57,7 @@ def _compared(old: ChainFile, new: ChainFile, limit: float) -> tuple[ChainDiffer
 
 
 def _differs(chain: ChainDifference, policies: Found) -> bool:
-    """Whether something is known to come out otherwise."""
+    """Whether the two versions are known to differ."""
     moved = any(o.judgement.verdict is Verdict.REFUSED for o in chain.order)
     return bool(chain.alone or chain.configured or moved or any(d.changes for _, _, d in policies))
 

@@ -33,7 +33,7 @@ Found = list[tuple[Program, Program, Difference]]
 
 
 def different(old: tuple[Program, ...], new: tuple[Program, ...], limit: float) -> tuple[Found, list[str]]:
-    """How the policies of two versions differ, and which one version alone has."""
+    """How the policies of two versions differ, and which policies only one version has."""
     pairs, alone = _pairs(old, new)
     return [(a, b, differences(a, b, world_of(a, b), limit)) for a, b in pairs], alone
 
@@ -41,7 +41,8 @@ def different(old: tuple[Program, ...], new: tuple[Program, ...], limit: float) 
 def _pairs(
     old: tuple[Program, ...], new: tuple[Program, ...]
 ) -> tuple[list[tuple[Program, Program]], list[str]]:
-    """Versions of one policy, by name (or the only ones of their files); and policies that one file alone has."""
+    """The two versions of each policy, paired by name (or as the only policies of their files), and what became of the
+    policies that only one file has."""
     if len(old) == len(new) == 1:
         return [(old[0], new[0])], []
     there = {p.name: p for p in new}
@@ -59,7 +60,7 @@ def text(found: Found, alone: list[str]) -> Iterator[str]:
             yield ""
         yield from (f"not decided: {old.name}, {why}" for why in difference.open)
         if difference.same:
-            yield f"{old.name}: no input comes to something else (proved)"
+            yield f"{old.name}: no input gives another result (proved)"
         elif difference.changes:
             kinds = len(difference.changes)
             yield f"{old.name}: {counted(kinds, 'kind')} of difference"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`transect diff` of two stack files: what becomes of each part, and how the policies of those that change differ."""
+"""`transect diff` of two stack files: what becomes of each part, and how the policies of changed parts differ."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def diff_stacks(old: Path, new: Path, as_json: bool, diff: Diff) -> int:
 
 
 def weights(before: StackFile, after: StackFile) -> dict[str, tuple[int | None, int | None]]:
-    """Those that change; None: not named."""
+    """Old and new weight of each tenant whose weight changes; None if the version does not name the tenant."""
     names = dict.fromkeys([*before.weights, *after.weights])
     pairs = {name: (before.weights.get(name), after.weights.get(name)) for name in names}
     return {name: (was, now) for name, (was, now) in pairs.items() if was != now}

@@ -24,7 +24,9 @@ def doctor(
     stratum: Annotated[
         Stratum | None,
         typer.Argument(
-            metavar="STRATUM", show_default=False, help="Only this one; ends with 3 when it does not work."
+            metavar="STRATUM",
+            show_default=False,
+            help="Only this stratum; the exit code is 3 if it does not work.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -48,7 +50,7 @@ def _print(report: Report) -> None:
 
 
 def _entry(name: str, text: str) -> None:
-    """A name and its text, which stays in its column when it is long."""
+    """Print a name and its text; a long text stays in its column."""
     width = shutil.get_terminal_size().columns - COLUMN
     first, *more = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
     print(f"  {name:{COLUMN - 3}} {first}")

@@ -16,7 +16,7 @@ class Exit(IntEnum):
     UNKNOWN = 4
     OURS = 70
     INTERRUPTED = 130
-    # The reader of our output went away: what a shell reports of any such program; not in the help
+    # The reader of our output went away.  Shells report this code for any such program; the help does not list it.
     PIPE = 141
 
 

@@ -28,20 +28,20 @@ def explain(
         str, typer.Argument(metavar="CODE|FILE", help="An error's code (P006), or a policy's file.")
     ] = "",
     emit: Annotated[
-        Form, typer.Option("--emit", metavar="FORM", help="Of a file: c, py or ir.", show_default=False)
+        Form, typer.Option("--emit", metavar="FORM", help="For a file: c, py or ir.", show_default=False)
     ] = Form.IR,
 ) -> int:
     """Show an error's page, or a policy and what it is compiled to, side by side.
 
     A page says what the error means, with an example that gives it and one that does not. Without CODE or FILE, all
-    codes are listed. Two columns take a terminal of 100 columns; elsewhere the output stands alone.
+    codes are listed. Two sides need a terminal of 100 columns; elsewhere only the compiled side is shown.
     """
     if not what:
         return _list()
     if re.fullmatch(r"[A-Za-z]\d+", what) and not is_file(what):
         return _page(what.upper())
     if not is_file(what):
-        return usage(f"no such file: {what}", "an error's code is like P006")
+        return usage(f"no such file: {what}", "an error's code looks like P006")
     from transect.cli.side_by_side import show
 
     return show(Path(what), emit)

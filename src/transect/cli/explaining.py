@@ -49,13 +49,13 @@ def explain(request: str, places: Sequence[Path], as_json: bool) -> int:
 
 
 def logs_in(places: Sequence[Path]) -> Iterator[Path]:
-    """The logs, and those of folders, and of folders in them."""
+    """The places that are logs, and all logs below the places that are folders."""
     for place in places:
         yield from sorted(place.rglob("*.log")) if place.is_dir() else [place]
 
 
 def no_log(place: Path) -> int:
-    """A folder in which `logs_in` finds nothing."""
+    """Say that there is no log in a folder."""
     return usage(f"there is no log in {place}", "name the folder that `transect record -o FOLDER` wrote")
 
 
@@ -73,11 +73,11 @@ def _plain(request: str, layers: Sequence[Layer]) -> dict[str, object]:
     }
 
 
-# ---------------------------------------------------------------- what is said of one that is nowhere
+# ---------------------------------------------------------------- a request that no log names
 
 
 def _nowhere(request: str, files: Sequence[File]) -> int:
-    """Which requests the logs do name."""
+    """Say that no log names the request, and what the logs do name."""
     known = [known for file in files for naming in file.log.names for known in naming.named.ids]
     longer = [known_id for known_id in known if known_id.startswith(request)]
     close = longer[0] if longer else closest(request, known)

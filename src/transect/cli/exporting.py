@@ -20,14 +20,14 @@ KINDS = (".jsonl", PARQUET)
 
 
 def export(places: Sequence[Path], output: Path, share: float, verdict: str) -> int:
-    """Read, take, and write.  Raises `Unavailable`."""
+    """Read the logs, take the sample, and write its rows.  Raises `Unavailable`."""
     if output.suffix not in KINDS:
         return usage(
-            f"{output} is of no kind that is written", f"give a file that ends in {' or '.join(KINDS)}"
+            f"{output}: no such kind of file can be written", f"give a file that ends in {' or '.join(KINDS)}"
         )
     if output.exists():
         return usage(f"{output} exists, and is not overwritten", "give another path")
-    if output.suffix == PARQUET:  # before what may take minutes
+    if output.suffix == PARQUET:  # before reading, which may take minutes
         from transect.replay.parquet import needs_pyarrow
 
         needs_pyarrow()
@@ -63,4 +63,4 @@ def _write(output: Path, rows: Sequence[Row]) -> None:
         data = table(rows)
     else:
         data = "".join(f"{line}\n" for line in otlp(rows)).encode()
-    put(output, data, fresh=True, mode=0o600)  # it holds what others said
+    put(output, data, fresh=True, mode=0o600)  # readable by its owner alone: it holds what others said

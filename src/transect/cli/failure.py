@@ -35,7 +35,7 @@ def report(error: Exception, words: Sequence[str]) -> int:
 
 
 def tell(what: object, hint: str = "") -> None:
-    """Say on stderr what is wrong, in as many lines as it has, and what helps.  Names in it may be anybody's."""
+    """Say on stderr what is wrong, and what helps.  Names in it may be anybody's, so no control character passes."""
     print("transect: " + "\n".join(map(echoed, str(what).split("\n"))), file=sys.stderr, flush=True)
     if hint:
         print(f"  hint: {echoed(hint)}", file=sys.stderr, flush=True)
@@ -74,9 +74,9 @@ def no_file(place: str) -> int:
 
 
 def refused(why: object) -> int:
-    """A policy that cannot be taken: its diagnostics as they are; else the sentence that says so.
+    """Say why a policy is refused: with its diagnostics as they are, or in a sentence.
 
-    On stderr: what `run` and `simulate` would have said stands on stdout.
+    On stderr, because stdout is for the output of `run` and `simulate`.
     """
     text = str(why).strip()
     if "\n" in text:

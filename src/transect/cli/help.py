@@ -66,7 +66,7 @@ def _page(command: Any, ctx: Any) -> Iterator[str]:
 
 
 def _paragraph(text: str, width: int) -> list[str]:
-    """Text filled to the width; an indented one (an example) stays as it is."""
+    """The paragraph filled to the width; an indented one (an example) stays as it is."""
     if text.startswith(" "):
         return text.splitlines()
     return textwrap.wrap(" ".join(text.split()), width)

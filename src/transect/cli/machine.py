@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine has of what each stratum needs.  It looks, and changes nothing."""
+"""For each stratum, the things that it needs, and whether this machine has them.  Nothing is changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transect.cli.strata import Stratum
 
 
 class State(StrEnum):
-    """How much of a stratum there is."""
+    """How much of a stratum works."""
 
     WORKS = "works"
     PARTLY = "partly"
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def reason(self) -> str:
-        """Why it is not whole; empty when it is."""
+        """What is missing; empty when nothing is."""
         return "; ".join(part.why for part in self.parts if not part.found)
 
     @property
@@ -133,7 +133,7 @@ def _simulator() -> Part:
 
 
 def _beside(name: str, effect: str) -> Part:
-    """A package of the llm stratum's extra that only a part of it uses."""
+    """A package of the llm extra that only a part of the stratum uses."""
     try:
         return Part(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
@@ -155,10 +155,10 @@ MACHINES = {"qemu-system-x86_64": "qemu-system-x86", "virtiofsd": "virtiofsd", "
 
 
 def _for_machines(name: str) -> Part:
-    """A program that machines of their own need."""
+    """A program that virtual machines need."""
     from transect.vm.machine import virtiofsd
 
-    effect = "no machine of its own (`--vm`)"
+    effect = "no virtual machines (`--vm`)"
     if name == "virtiofsd":
         try:
             return Part(name, virtiofsd())
@@ -188,7 +188,7 @@ def _sched_ext() -> Part:
     state = Path("/sys/kernel/sched_ext/state")
     if state.is_file():
         return Part("this kernel", f"{platform.release()}, sched_ext {state.read_text().strip()}")
-    why = f"{platform.release()} is built without sched_ext: schedulers run in a machine of their own only"
+    why = f"{platform.release()} is built without sched_ext: schedulers run only in a virtual machine"
     return Part("this kernel", "", False, why, "transect cpu run --vm …, or a kernel of trixie-backports")
 
 

@@ -20,7 +20,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy's file, for instance acl.py.")],
     stratum: Annotated[
-        Stratum, typer.Option("--for", metavar="STRATUM", help="Where it shall run: rpc, llm, cpu or memory.")
+        Stratum,
+        typer.Option("--for", metavar="STRATUM", help="Where the policy will run: rpc, llm, cpu or memory."),
     ],
 ) -> int:
     """Write a policy and its pytest test, nothing else.
@@ -48,7 +49,7 @@ def _filled(template: str, file: Path) -> str:
     packaged = "." if (file.parent / "__init__.py").exists() else ""
     _licence, text = (
         (TEMPLATES / f"{template}.py.txt").read_text(encoding="utf-8").split("\n", 1)
-    )  # ours, not theirs
+    )  # the licence is for the template, not for what the user makes of it
     return text.replace("new_policy", packaged + module).replace("NewPolicy", policy)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that what runs in the foreground has in every stratum."""
+"""Options of the verbs that run in the foreground, the same in every stratum."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Name: TypeAlias = Annotated[
         "--name",
         metavar="NAME",
         show_default=False,
-        help="For status, set, record, upgrade; else the file's.",
+        help="Name for status, set, record, upgrade; else the file's.",
     ),
 ]
 Metrics: TypeAlias = Annotated[
@@ -27,7 +27,7 @@ Metrics: TypeAlias = Annotated[
 
 
 def place_of(option: str, word: str | None) -> Endpoint | None:
-    """Where somebody is answered by HTTP; None: nobody is.  Raises a mistake of the command line."""
+    """The address that an option gives to an HTTP server; None if it is not given.  Raises typer's `BadParameter`."""
     from transect.rpc.chain.address import Endpoint
 
     if word is None:
@@ -58,6 +58,6 @@ Tenants: TypeAlias = Annotated[
         exists=True,
         dir_okay=False,
         show_default=False,
-        help="Weights, in TOML: `[tenants]`, then `name = PERCENT` each; followed while it runs.",
+        help="Weights, in TOML: `[tenants]`, then lines `name = PERCENT`; changes take effect while it runs.",
     ),
 ]

@@ -12,11 +12,11 @@ from transect.control.pages import HTML, JSON, Pages, html
 from transect.rpc.chain.address import Endpoint
 from transect.stack.top import View
 
-SLACK_S = 2.0  # a look may take so much longer than usual before what is known counts as old
+SLACK_S = 2.0  # that a look may be late before the last view counts as old
 
 
 class Silent(Exception):
-    """The stack has not answered for so long that nobody knows how it does."""
+    """The stack has not answered for so long that the last view says nothing about it any more."""
 
 
 class Latest:
@@ -32,7 +32,7 @@ class Latest:
         self._text, self._at = json.dumps(dataclasses.asdict(view)), time.monotonic()
 
     def text(self) -> str:
-        """As JSON; `null` before the second look.  Raises `Silent`."""
+        """The view as JSON; `null` before the second look.  Raises `Silent`."""
         age = time.monotonic() - self._at
         if age > self._old_s:
             raise Silent(f"the stack has not answered for {age:.0f} s")

@@ -47,7 +47,7 @@ def find(paths: Iterable[str]) -> Found:
         elif is_folder(path):
             for file in _python_files(path):
                 _sort(file, not _is_test(file) and declared.policy(file), found, seen)
-        elif not os.path.exists(path):  # False also of a name that no file can have, where `Path` raises
+        elif not os.path.exists(path):  # False also for a name that no file can have; `Path` raises
             found.missing.append(name)
         elif path.suffix == ".toml":
             if path not in seen:
@@ -83,8 +83,8 @@ def _sort(path: Path, policy: bool, found: Found, seen: set[Path]) -> None:
 
 
 def _python_files(folder: Path) -> Iterator[Path]:
-    """Every Python file below, in order; hidden folders, environments and build outputs excepted.  What is no regular
-    file, such as a link to a device or a pipe, is none."""
+    """Every Python file below the folder, in order, except in hidden folders, environments and build outputs.  Only
+    regular files count: no pipe, no link to a device."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(
             name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saying in a terminal that something takes a few seconds; on stderr, beside the output."""
+"""Says in a terminal that something takes a few seconds: on stderr, apart from the output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def working(on: str) -> Iterator[Callable[[], None]]:
-    """A spinner and what is being done, until the block ends, or until the function that it gives is called."""
+    """Show a spinner and what is being done, until the block ends or calls the function that it gets."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda: None
         return

@@ -19,13 +19,15 @@ def prove(
             metavar="SECONDS", help="Processor seconds for each promise; five times as many to confirm it."
         ),
     ] = 5.0,
-    recheck: Annotated[bool, typer.Option(help="Ask again for what was proved, in another way.")] = True,
+    recheck: Annotated[
+        bool, typer.Option(help="Prove a second time, in another way, what was proved.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """Show that policies keep what they promise (`requires`, `ensures`, `invariant`), or inputs that break it.
 
-    What is shown as broken was run on the interpreter. The exit code is 1 when a promise can be broken, and 4 when one
-    is neither proved nor seen to break.
+    Every input that is shown to break a promise was run on the interpreter. The exit code is 1 when a promise can be
+    broken, and 4 when one is neither proved nor seen to break.
     """
     from transect.cli.proving import prove as run
 

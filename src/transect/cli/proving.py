@@ -77,7 +77,7 @@ def _exit(proofs: list[Proof], served: Sequence[serving.Steps]) -> int:
 
 
 def diagnostic(proof: Proof) -> Diagnostic | None:
-    """What is to be said of a promise that is not proved."""
+    """The diagnostic of a promise that is not proved."""
     found = proof.finding
     handler = proof.program.handler(found.hook)
     others = () if handler is None else (Label(handler.span, "by this handler"),)
@@ -105,7 +105,7 @@ def _unfollowed(words: str) -> str:
 
 
 def _help(found: Finding) -> str:
-    """What may bring an answer."""
+    """What the user can do to get an answer; "" if nothing is known."""
     if found.late:
         return "give the solver more time: `--limit 60`"
     if any("entries of" in words for words in found.unfollowed.values()):
@@ -139,7 +139,7 @@ def _summary(proofs: list[Proof], path: Path) -> str:
     begins = any(p.finding.verdict is Verdict.PROVED and not p.finding.hook for p in proofs)
     confirmed = f"; a second proof confirms {sum(again)} of {len(again)}" if again else ""
     if confirmed and begins:
-        confirmed += ", and that it holds at the begin was looked at"
+        confirmed += ", and that it holds at the beginning was tested"
     promises = {(p.finding.span, p.program.name) for p in proofs}
     asked = counted(len(proofs), "time")
     return f"{counted(len(promises), 'promise')}, asked {asked}: {', '.join(parts)}{confirmed}"

@@ -28,8 +28,8 @@ def replay(
     """Run recorded calls again on the interpreter, and show the first that comes out differently.
 
     A log holds its policies and every outside answer, so the recorded policy must give what was recorded. With POLICY,
-    the question is what that one would have done; another scheduler gets the same arrivals on a simulated machine, and
-    a table compares the two. The exit code is 4 when part of the log could not be compared.
+    the same calls show what that policy would have done; if it is a scheduler, it gets the same arrivals on a simulated
+    machine, and a table compares the two. The exit code is 4 when part of the log could not be compared.
     """
     from transect.cli.replaying import replay as run
 

@@ -23,7 +23,7 @@ from transect.replay import read as read_log
 
 
 def replay(path: Path, policy: Path | None, as_json: bool) -> int:
-    """Compare, and say what came of it."""
+    """Compare, and print the result."""
     try:
         log = read_log(path)
         other = None if policy is None else read(policy)
@@ -48,7 +48,7 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
 
 
 def _simulated(log: Log, other: Program, as_json: bool) -> int:
-    """A scheduler decides what happens next, so that another one meets other calls: it gets the same arrivals."""
+    """Another scheduler gets the same arrivals, not the same calls: a scheduler decides itself what happens next."""
     from transect.cpu.check import check
     from transect.cpu.pace import Standstill
     from transect.cpu.replay_other import against, table
@@ -72,12 +72,12 @@ def _simulated(log: Log, other: Program, as_json: bool) -> int:
         print("SIMULATED: the recorded arrivals, in the second and third column")
         print("\n".join(table(outcomes)))
         if not log.complete:
-            print(f"of a log that is not whole: {visible(log.shortcomings)}")
+            print(f"the log is not complete: {visible(log.shortcomings)}")
     return Exit.DONE if log.complete else Exit.UNKNOWN
 
 
 def _standing_for(log: Log, file: File) -> Program:
-    """The policy of the file that takes the place of a recorded one: that of the same name, else the only one."""
+    """The policy of the file that takes the place of a recorded one: the one with the same name, else the only one."""
     recorded = _names(log)
     same = [program for program in file.programs if program.name in recorded] or list(file.programs)
     if len(same) == 1:
@@ -89,7 +89,7 @@ def _standing_for(log: Log, file: File) -> Program:
 
 
 def _names(log: Log) -> list[str]:
-    """Of the recorded policies, each once, as a terminal may show them."""
+    """The names of the recorded policies, each once, safe to print in a terminal."""
     return list(dict.fromkeys(visible(policy.name) for policy in log.policies))
 
 

@@ -25,7 +25,7 @@ def run(
     """Put a whole stack in force, until Ctrl-C: chains, gateways, schedulers, watches, and programs of your own.
 
     The file is parsed, never imported, and everything that it names is checked before anything starts. Parts start in
-    their order, each when the one before is ready; one that goes is begun again; they end in the reverse order.
+    order, each when the one before it is ready; a part that ends is started again; they end in the reverse order.
     """
     from transect.control.server import Taken
     from transect.stack.run import Invalid
@@ -44,7 +44,7 @@ def run(
     except Invalid as wrong:
         return refused(wrong)
     except NotBegun as wrong:
-        tell(f"{wrong}; what it said stands above")
+        tell(f"{wrong}; its output is above")
         return Exit.NO
     except Taken as taken:
         tell(taken)

@@ -28,7 +28,7 @@ def clock(ns: int) -> str:
 
 @dataclass
 class Page:
-    """One request on its way to text."""
+    """The text about one request."""
 
     request: str
     layers: Sequence[Layer]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy and what it is compiled to, side by side; where there is no terminal, only what it is compiled to.
+"""A policy and what it is compiled to, side by side; without a terminal, only what it is compiled to.
 
-Both sides keep step: C says by `#line`, the text form by its spans, Python by its functions which line of the policy an
-output line is for.  Between two such places the shorter side waits.
+Both sides keep step, as far as the output says which line of the policy an output line is for: C says it by `#line`,
+the text form by its spans, Python by its functions.  Between two such places the shorter side is filled up with empty
+lines.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from transect.core.text import dump
 if TYPE_CHECKING:
     from rich.text import Text
 
-NARROWEST = 100  # columns; below, two columns would only show beginnings of lines
+NARROWEST = 100  # columns of a terminal; in a narrower one, two sides would be cut off
 
 _LINE = re.compile(r'#line (?P<line>\d+) "(?P<path>.*)"')
 _SPANS = re.compile(r"  ; (?P<spans>[-=+:!\d ]+)$")
@@ -35,13 +36,13 @@ _FIRST_LINE = re.compile(r"(\d+):")
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one policy became: its lines, and for some of them the line of the policy that they are for."""
+    """What one policy is compiled to: the lines, and for some of them the line of the policy that they are for."""
 
     program: Program
     language: str
     lines: tuple[str, ...]
     origins: tuple[int | None, ...]
-    own: tuple[bool, ...]  # lines that are the policy's, not its stratum's or the target's
+    own: tuple[bool, ...]  # by line: whether it comes from the policy, not from its stratum or the target
 
 
 def show(path: Path, form: str) -> int:
@@ -84,7 +85,7 @@ def _ir(program: Program) -> Output:
 
 
 def _shown(output: Output) -> Output:
-    """What stands beside the policy: only what is its own."""
+    """The part to show beside the policy: only the lines that come from the policy."""
     kept = [at for at, own in enumerate(output.own) if own]
     lines = tuple(output.lines[at] for at in kept)
     return replace(output, lines=lines, origins=tuple(output.origins[at] for at in kept))
@@ -96,10 +97,11 @@ def _c(program: Program, text: list[str]) -> Output:
 
 
 def read_c(policy: str, text: list[str]) -> tuple[list[str], list[int | None], list[bool]]:
-    """The lines without their `#line`s; for each the policy's line, if any, and whether it is for the policy at all.
+    """The lines without their `#line`s; for each its line of the policy, if any, and whether it is for the policy at
+    all.
 
-    A compiler counts on from a `#line`, and the emitter relies on it.  A line reached by counting is meant only if it
-    is a statement, no `#line` names it elsewhere, and the line before it was meant.
+    From a `#line` on, a compiler counts, and the emitter relies on that.  A number that is reached by counting is taken
+    only if the line is a statement, no `#line` has this number, and the line before has a number, too.
     """
     marks = [_LINE.fullmatch(line.strip()) for line in text]
     ours = {int(m["line"]) for m in marks if m and Path(m["path"]).name == Path(policy).name}

@@ -16,11 +16,11 @@ TARGETS = (*OF_ANY_POLICY, *OF_ONE_STRATUM)
 
 
 class Emitter(Protocol):
-    """One target: what it cannot mean, and the files of what it can."""
+    """One target: which programs it refuses, and the files that it makes of the others."""
 
     @property
     def passes(self) -> Sequence[Callable[[Program], Program]]:
-        """What it does to a checked program before lowering, in order; each is known by its name."""
+        """The passes over a checked program before lowering, in order; each is known by its name."""
         ...
 
     def refuses(self, program: Program) -> list[Diagnostic]:

@@ -30,9 +30,11 @@ def top(
         typer.Argument(metavar="STACK", show_default=False, help="The stack; needed when several run."),
     ] = None,
     every: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="Between two looks.")
+        float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="Time between two looks.")
     ] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Look twice, show what was between, and end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Look twice, show what happened between, and end.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
     page: Annotated[
         str | None,
@@ -40,14 +42,14 @@ def top(
             "--page",
             metavar="HOST:PORT",
             show_default=False,
-            help="Show it as a web page there, until Ctrl-C.",
+            help="Serve a web page there instead, until Ctrl-C.",
         ),
     ] = None,
 ) -> int:
-    """Show how tenants do at each layer of a stack, live: what each is served, who waits, and who is in whose way.
+    """Show, live, how each layer of a stack serves its tenants: what each one gets, who waits, and who is in whose way.
 
-    GOT is a tenant's part of what the layer served between two looks, DUE what its weight gives it among those who
-    want more than they get. Ctrl-C ends it.
+    GOT is a tenant's share of what the layer served between two looks; DUE is the share that its weight gives it among
+    the tenants that want more than they get. Ctrl-C ends it.
     """
 
     if page is not None and (once or as_json):
@@ -72,14 +74,14 @@ def top(
             else:
                 _live(views)
         except KeyboardInterrupt:
-            pass  # how it is ended
+            pass  # the way to end it
         return Exit.DONE
 
     return show(ask)
 
 
 def looks(client: Client, every: float) -> Iterator[View]:
-    """What is between each two looks, for ever."""
+    """A view of each interval between two looks, for ever."""
     from transect.stack.top import view
 
     at, before = time.monotonic(), client.status()
@@ -102,7 +104,7 @@ def plain(view: View) -> dict[str, Any]:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)  # tenants are named by anybody
+    return Console(highlight=False, markup=False, emoji=False)  # a tenant's name may be any text
 
 
 def _live(views: Iterator[View]) -> None:
@@ -164,5 +166,5 @@ def _rows(table: Table, layer: Layer) -> None:
 
 
 def _rate(served: float, unit: str) -> str:
-    """In few letters."""
+    """What is served each second, in a few characters."""
     return f"{served:.2f} s/s" if unit == "seconds" else f"{served:,.0f} {unit[:3]}/s"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs: which there are, in which order and under which heading the help lists them, and where each one is.
+"""All verbs: in which order and under which heading the help lists them, and which module each one is in.
 
 A verb is a function in a file of its own: its signature is its options, its docstring its help, and it returns its exit
 code.  A file is imported when its verb is wanted (and for the list in `--help`), so it must be cheap to import.  Verbs
@@ -18,8 +18,8 @@ class Verb:
 
     heading: str
     module: str
-    stratum: str = ""  # the module's function makes the verb for this one; empty: it is the verb
-    settings: Mapping[str, object] = field(default_factory=dict)  # of the parser of command lines
+    stratum: str = ""  # if set, the function makes the verb for this stratum; else it is the verb
+    settings: Mapping[str, object] = field(default_factory=dict)  # for the parser of command lines
 
     @property
     def function(self) -> str:
@@ -28,7 +28,7 @@ class Verb:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Verbs under a name of their own, one group for each stratum; with the empty name, `transect` itself."""
+    """Verbs under a common name, such as a stratum's; the one with the empty heading is `transect` itself."""
 
     heading: str
     help: str
@@ -44,7 +44,7 @@ PLACES = "Where elements stand"
 
 
 def _live(stratum: str, *names: str, heading: str = LIVE) -> dict[str, Verb | Group]:
-    """Verbs that reach what runs."""
+    """Verbs that reach a running instance."""
     return {name: Verb(heading, f"live.{name}", stratum) for name in names}
 
 
@@ -77,7 +77,7 @@ LLM = Group(
 
 CPU = Group(
     STRATA,
-    "Linux schedulers: in the running kernel, or in a machine of their own.",
+    "Linux schedulers: in the running kernel, or in a virtual machine.",
     {
         "run": Verb(FORCE, "cpu.run"),
         **_live("cpu", "status", "set"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The version of a log's policies that a file has: its policies, or the elements of its chain."""
+"""The other versions of a log's policies, from a file: its policies, or the elements of its chain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def versions(path: Path, stratum: str) -> list[Version]:
 
 
 def standing_for(found: list[Version], recorded: list[str]) -> list[Version]:
-    """The one policy of a file stands for the only one that was recorded, whatever they are called."""
+    """If the file has one policy and one was recorded, they are versions of each other, whatever their names."""
     if len(found) == len(recorded) == 1:
         return [replace(found[0], stands_for=recorded[0])]
     return found

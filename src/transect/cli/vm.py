@@ -17,15 +17,17 @@ from transect.cli.failure import tell, usage
 
 def vm(
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="-- COMMAND", show_default=False, help="What to run in it.")
+        list[str] | None,
+        typer.Argument(metavar="-- COMMAND", show_default=False, help="What to run in the machine."),
     ] = None,
     version: Annotated[
-        str, typer.Option("--version", metavar="X.Y[.Z]", help="A kernel of Debian's; else the newest.")
+        str,
+        typer.Option("--version", metavar="X.Y[.Z]", help="A Debian kernel by its version; else the newest."),
     ] = "",
     kernel: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", exists=True, dir_okay=False, help="A kernel of yours: vmlinuz or vmlinux."
+            metavar="FILE", exists=True, dir_okay=False, help="Your own kernel: vmlinuz or vmlinux."
         ),
     ] = None,
     job: Annotated[
@@ -34,19 +36,19 @@ def vm(
             metavar="DIR",
             exists=True,
             file_okay=False,
-            help="The one folder it may write ($TRANSECT_JOB); else a fresh one.",
+            help="The one folder that it may write to ($TRANSECT_JOB); else a fresh one.",
         ),
     ] = None,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Processors.")] = 2,
     memory: Annotated[int, typer.Option(metavar="MIB", min=256, help="Memory.")] = 1024,
     limit: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="Kill the command after that.")
+        float, typer.Option(metavar="SECONDS", min=1, help="Kill the command after this time.")
     ] = 300,
 ) -> int:
-    """Run a command in a throw-away machine with a recent kernel; its exit code is the command's.
+    """Run a command in a throw-away virtual machine with a recent kernel; the exit code is the command's.
 
-    The command sees the files of this machine and cannot change them, but in the job folder.  No root is needed.
-    Kernels come from Debian's archive, signatures checked, once each; then they are in ~/.cache/transect.
+    The command can read the files of this machine, and change them only in the job folder. No root is needed. Kernels
+    come from Debian's archive, with their signatures checked; each is fetched once and kept in ~/.cache/transect.
     """
     if not command:
         return usage("no command to run", "transect vm -- uname -r")

@@ -20,16 +20,16 @@ def why(
     logs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="LOG", exists=True, help="What `record` wrote: logs, or the folder of a whole stack's."
+            metavar="LOG", exists=True, help="What `record` wrote: logs, or a whole stack's folder of logs."
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """Show the decisions that one request met at each layer: the policy's lines, what they read, and what they changed.
 
-    Each log is played again up to them, so that what is shown is what happened. A request that waited in a queue is
-    shown with who went first, and what the policy chose by. The exit code is 1 when no log names the request, or a
-    decision does not come out as recorded, and 4 when part of it cannot be shown.
+    Each log is replayed up to these decisions, so what is shown is what happened. For a request that waited in a queue,
+    it also shows who went first, and by what the policy chose them. The exit code is 1 when no log names the request,
+    or a decision does not come out as recorded, and 4 when part of it cannot be shown.
     """
     from transect.cli.explaining import explain
 

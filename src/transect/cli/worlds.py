@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What proofs about a stratum's policies take outside data for."""
+"""What proofs about policies of each stratum assume about data from outside."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`transect demo cpu`: two hogs of unequal weight on one CPU, under FIFO and under weighted fair sharing.
 
-In a real kernel in a machine of its own; without the programs for that, on a simulated one, which it says.
+It runs in a real kernel, in a virtual machine; without the programs for that, on a simulated machine, and says so.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from transect.demos.shown import Shown
 from transect.vm import Running, Vm, VmError
 
 EXAMPLES = ("fifo", "weighted_fair")
-WINDOWS = 5  # of which the median counts
-# Who looks at the hogs runs before all that schedulers have, on the other CPU, and starts no process: it must not wait.
+WINDOWS = 5  # the median of them counts
+# The program that looks at the hogs must not wait: it has real-time priority and the other CPU, and starts no process.
 HOGS = """
 taskset -c 1 sh -c 'while :; do :; done' & a=$!
 taskset -c 1 nice -n 5 sh -c 'while :; do :; done' & b=$!
@@ -109,8 +109,8 @@ def _hogs(vm: Vm) -> Running:
 
 
 def _ratio(hogs: Running) -> float:
-    """CPU time of the first hog to that of the second, from now on: the median of several windows, since a busy host
-    takes the machine's processors away for moments."""
+    """The first hog's CPU time to the second's, from now on: the median of several windows, since a busy host takes the
+    machine's processors away for moments."""
     lines, end = len(hogs.output().splitlines()) + 1, time.monotonic() + PATIENCE_S
     while len(said := hogs.output().splitlines(keepends=True)) <= lines + WINDOWS or not said[-1].endswith(
         b"\n"

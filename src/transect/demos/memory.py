@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`transect demo memory`: a live virtual machine is looked at from outside, by its RAM file alone."""
+"""`transect demo memory`: looks at a live virtual machine from outside, through its RAM file alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transect.vm import Setup, Vm, VmError, find
 PROBES = ("HiddenTasks", "HiddenModules", "HiddenThreads", "BorrowedCredentials", "Ftrace", "Kprobes", "Netfilter",
           "Notifiers", "Interrupts", "StrayCode")  # fmt: skip
 LIFE_S = 300
-STARTS_S = 10  # a process of the machine has that long to be there
+STARTS_S = 10  # for a process of the machine to start
 
 Say = Callable[[str], None]
 
@@ -80,6 +80,6 @@ def _live(memory: Path, say: Say, color: bool) -> bool:
 
 
 def _asleep(made: Scan) -> dict[str, object] | None:
-    """The process that was started, where a scan has it."""
+    """The process that was started; None if the scan does not show it."""
     shown = (dict(s.evidence) for s in made.results[0].shown)
     return next((s for s in shown if s["comm"] == b"sleep"), None)

@@ -58,7 +58,7 @@ chain = Chain(
 """
 
 Say = Callable[[str], None]
-Missing = Callable[[str, str], None]  # what is told, and what stands in
+Missing = Callable[[str, str], None]  # called with what to say, and what stands in for the missing part
 
 
 def run(say: Say = print, *, color: bool = False) -> Shown:
@@ -113,7 +113,7 @@ def _chain(folder: Path, port: int) -> ChainFile:
 
 
 def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missing: Missing) -> bool:
-    """Calls by each path; false where Envoy is here and fails."""
+    """Call by each path; False if Envoy is installed and fails."""
     diagnostics = Diagnostics()
     binding = bound(chain, diagnostics)
     assert binding is not None, [d.message for d in diagnostics]
@@ -158,7 +158,10 @@ def _policies(chain: ChainFile) -> list[Any]:
 
 
 def _show(path: str, channel: grpc.Channel, direct: grpc.Channel, say: Say) -> None:
-    """What two users are told, and the latency, beside direct calls in turn: no machine is equally fast all along."""
+    """Show what two users are told, and the latency beside that of direct calls.
+
+    Both take turns, since no machine is equally fast all the time.
+    """
     stub, beside = echo.Stub(channel), echo.Stub(direct)
     said = [
         f"{user}: {_verdict(stub, user, text)}" for user, text in (("alice", "secret"), ("mallory", "hi"))
@@ -190,7 +193,7 @@ Outcome = tuple[int, int, bytes | str | None]
 
 
 def _agree(programs: dict[str, Program], say: Say, missing: Missing) -> bool:
-    """Random calls through the chain in C, in emitted Python and on the interpreter."""
+    """Whether random calls through the chain come out alike in C, in emitted Python and on the interpreter."""
     chosen = [programs["Acl"], programs["Mutation"], programs["Metrics"]]
     diagnostics = Diagnostics()
     binding = bind(chosen, service_of(echo.DESCRIPTOR), diagnostics)
@@ -223,7 +226,7 @@ def _made(program: Program) -> Any:
 
 
 def _random_calls() -> Iterator[bytes]:
-    """Messages of the echo service: ordinary, and bytes that are none."""
+    """Messages of the echo service: ordinary ones, and bytes that are no message."""
     rng = random.Random(1)
     for _ in range(RANDOM_CALLS):
         message: bytes = echo.Ask(

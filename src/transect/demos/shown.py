@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What was seen came out as it should, and what stood in for parts that this machine lacks, a phrase each."""
+    """Whether it came out as it should, and what stood in for parts that this machine lacks, a phrase each."""
 
     right: bool
     stand_ins: tuple[str, ...] = ()

@@ -77,7 +77,7 @@ def test_what_is_not_explained_is_counted(folder: Path, transect: Run) -> None:
     assert (found.requests, found.explained, len(found.rows)) == (2, 2, 5)
 
 
-@pytest.mark.parametrize(("name", "said"), [("out.csv", "is of no kind"), ("there.jsonl", "not overwritten")])
+@pytest.mark.parametrize(("name", "said"), [("out.csv", "no such kind"), ("there.jsonl", "not overwritten")])
 def test_what_cannot_be_written_is_refused(name: str, said: str, folder: Path, transect: Run) -> None:
     Path("there.jsonl").write_text("")
     ended = transect("decisions", folder, "-o", name)

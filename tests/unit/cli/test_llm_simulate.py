@@ -50,7 +50,7 @@ def test_differences_between_clients_with_weights_are_of_services_divided_by_the
     done = transect("llm", "simulate", "vtc_weighted", "vtc", "--trace", "weighted", "--runs", "1")
     greatest = {row.split()[0]: float(row.split()[1].replace(",", "")) for row in done.out.splitlines()[2:4]}
     assert greatest["vtc_weighted"] < greatest["vtc"]
-    assert "divided by them" in done.out
+    assert "divided by weight" in done.out
 
 
 def test_pictures_are_svg(transect: Run, tmp_path: Path) -> None:

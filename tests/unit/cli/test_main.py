@@ -64,8 +64,7 @@ Usage: transect [OPTIONS] COMMAND …
 Policies:
   new        Write a policy and its pytest test, nothing else.
   check      Say what is wrong with policies, and what to write instead.
-  compile    Write what a policy is compiled to: plain files, which name the
-             policy's lines.
+  compile    Compile a policy to plain files, which name the policy's lines.
 
 Look closer:
   explain    Show an error's page, or a policy and what it is compiled to, side
@@ -74,33 +73,31 @@ Look closer:
              that comes out differently.
   why        Show the decisions that one request met at each layer: the policy's
              lines, what they read, and what they changed.
-  decisions  Write the decisions about requests as rows for who keeps and
-             searches them, each with what it was decided by.
+  decisions  Write the decisions about requests, each with what decided it, as
+             rows for tools that keep and search them.
   prove      Show that policies keep what they promise (`requires`, `ensures`,
              `invariant`), or inputs that break it.
-  diff       Show which inputs come to something else in another version, an
+  diff       Show which inputs give another result in a new version, with an
              example of each kind, or prove that none does.
 
 A whole stack:
   run        Put a whole stack in force, until Ctrl-C: chains, gateways,
              schedulers, watches, and programs of your own.
-  top        Show how tenants do at each layer of a stack, live: what each is
-             served, who waits, and who is in whose way.
+  top        Show, live, how each layer of a stack serves its tenants: what each
+             one gets, who waits, and who is in whose way.
   status     Show what runs: its policies with version and state schema, its
              counters, and whether it records.
-  set        Give parameters of what runs other values, for instance `rate=100`
-             or `Acl.open=false`.
+  set        Change parameters of what runs, for instance `rate=100` or
+             `Acl.open=false`.
   record     Write every handler call of what runs into a log, for `transect
              replay` and `transect why`.
-  upgrade    Put a new version in the place of the one that runs, its state
-             kept.
+  upgrade    Replace what runs by a new version, and keep its state.
 
 Strata:
   rpc        Application networks: policies which process RPCs, in gRPC
              libraries and in Envoy.
   llm        Fair serving of many clients by LLM engines.
-  cpu        Linux schedulers: in the running kernel, or in a machine of their
-             own.
+  cpu        Linux schedulers: in the running kernel, or in a virtual machine.
   memory     Introspection of another machine's kernel memory, without software
              on its CPU.
 
@@ -110,8 +107,8 @@ This machine:
   demo       Show the main job of a whole stack, and of each stratum, on real
              parts: no root, nothing left behind.
   bench      Measure the claims of the checkout's benchmarks on this machine.
-  vm         Run a command in a throw-away machine with a recent kernel; its
-             exit code is the command's.
+  vm         Run a command in a throw-away virtual machine with a recent kernel;
+             the exit code is the command's.
 
 Options:
   --version             Show which transect this is.
@@ -183,14 +180,13 @@ Where elements stand:
 While it runs:
   status     Show what runs: its policies with version and state schema, its
              counters, and whether it records.
-  set        Give parameters of what runs other values, for instance `rate=100`
-             or `Acl.open=false`.
+  set        Change parameters of what runs, for instance `rate=100` or
+             `Acl.open=false`.
   record     Write every handler call of what runs into a log, for `transect
              replay` and `transect why`.
-  upgrade    Put a new version in the place of the one that runs, its state
-             kept.
-  back       Put the version in force again that ran before the last upgrade,
-             its state given back.
+  upgrade    Replace what runs by a new version, and keep its state.
+  back       Put the version before the last upgrade back in force, and give it
+             the state.
 
 Look closer:
   try        Send the counter-example of each refused rearrangement through the
@@ -224,7 +220,7 @@ def test_transect_alone_shows_its_help_and_is_wrong_usage(transect: Run) -> None
 
 def test_a_default_that_is_1_or_0_is_shown_too(transect: Run) -> None:
     shown = transect("llm", "simulate", "--help").out
-    assert "So many, on one queue. [default: 1]" in shown
+    assert "Engines on one queue. [default: 1]" in shown
     assert "[default: 0]" in shown and "[default: 4]" in shown
 
 
@@ -321,7 +317,7 @@ transect: --identity: /dev/null cannot be read: it is not a regular file
             ["explain", "P06x"],
             snapshot("""\
 transect: no such file: P06x
-  hint: an error's code is like P006
+  hint: an error's code looks like P006
 """),
         ),
         (

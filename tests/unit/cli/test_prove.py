@@ -107,7 +107,7 @@ def test_a_promise_that_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (code, out) == (
         Exit.DONE,
         "1 promise, asked 3 times: 3 proved; "
-        "a second proof confirms 2 of 2, and that it holds at the begin was looked at\n",
+        "a second proof confirms 2 of 2, and that it holds at the beginning was tested\n",
     )
 
 
@@ -177,7 +177,7 @@ def test_versions_that_do_the_same_are_proved_to(tmp_path: Path, capsys: pytest.
         GAUGE.replace("self.running >= self.most", "not self.running < self.most").replace("+= 1", "-= -1")
     )
     code, out = said(capsys, "diff", old, new)
-    assert (code, out) == (Exit.DONE, "Gauge: no input comes to something else (proved)\n")
+    assert (code, out) == (Exit.DONE, "Gauge: no input gives another result (proved)\n")
 
 
 def test_a_default_that_changed_is_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

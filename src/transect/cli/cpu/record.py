@@ -28,7 +28,7 @@ def record(
         typer.Argument(
             metavar="-- COMMAND",
             show_default=False,
-            help="With a file: run this under it, and end with it.",
+            help="With a file: run this command under the scheduler, and end when it ends.",
         ),
     ] = None,
     seconds: Annotated[
@@ -37,19 +37,19 @@ def record(
             "--for",
             metavar="SECONDS",
             show_default=False,
-            help="Of one in force: how long; without it, until Ctrl-C.",
+            help="For one in force: how long to record; without it, until Ctrl-C.",
         ),
     ] = None,
     vm: Annotated[
         bool,
-        typer.Option("--vm", help="With a file: in a machine of its own, with a recent kernel; no root."),
+        typer.Option("--vm", help="With a file: in a virtual machine with a recent kernel; without root."),
     ] = False,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="With --vm: processors.")] = 2,
     end: End = False,
 ) -> int:
     """Write every call of a scheduler into a log, for `transect replay`.
 
-    A call is recorded with all that it read, what each update obtained and what it asked of the kernel. The exit code
+    A call is recorded with all that it read, the result of each update, and what it asked of the kernel. The exit code
     is 4 when calls were dropped: such a log does not prove anything.
     """
     file = Path(what) if what is not None and is_file(what) else None

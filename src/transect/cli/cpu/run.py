@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transect.cpu.run import Place
 
 
-LIFE_S = 7 * 24 * 3600  # of a machine whose loader is in the foreground
+LIFE_S = 7 * 24 * 3600  # of a virtual machine whose loader is in the foreground
 
 
 def run(
@@ -28,31 +28,35 @@ def run(
     ],
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="-- COMMAND", show_default=False, help="Run this under it, and end with it."),
+        typer.Argument(
+            metavar="-- COMMAND",
+            show_default=False,
+            help="Run this command under the scheduler, and end when it ends.",
+        ),
     ] = None,
     vm: Annotated[
-        bool, typer.Option("--vm", help="In a machine of its own, with a recent kernel; no root.")
+        bool, typer.Option("--vm", help="Run it in a virtual machine with a recent kernel; without root.")
     ] = False,
     version: Annotated[
         str,
         typer.Option(
-            "--version", metavar="X.Y[.Z]", help="With --vm: a kernel of Debian's; else the newest."
+            "--version", metavar="X.Y[.Z]", help="With --vm: a Debian kernel by its version; else the newest."
         ),
     ] = "",
     kernel: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --vm: a kernel of yours."),
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --vm: your own kernel."),
     ] = None,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="With --vm: processors.")] = 2,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Only tasks of the class SCHED_EXT, the command's among them.")
+        bool, typer.Option("--partial", help="Schedule only tasks of the class SCHED_EXT; the command's are.")
     ] = False,
     tenants: Tenants = None,
     name: Name = None,
 ) -> int:
     """Put a scheduler in force, until Ctrl-C or the end of the command; then the default scheduler is back.
 
-    Here it needs root and a kernel with sched_ext; under sudo the command runs as the user who called it.
+    Without --vm it needs root and a kernel with sched_ext; under sudo the command runs as the user who called sudo.
     """
     return under(
         policy,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transect.cpu.simulator import Machine, Work
 
 DEFAULT = ["hog", "nice:weight=33", "short:run=1ms,sleep=9ms"]
-RANGES = {"weight": (1, 10_000), "hint": (0, (1 << 63) - 1), "cpu": (0, 1023)}  # of weights: the kernel's
+RANGES = {"weight": (1, 10_000), "hint": (0, (1 << 63) - 1), "cpu": (0, 1023)}  # weights: as in the kernel
 UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 
@@ -41,7 +41,7 @@ def simulate(
     ] = None,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Processors.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Simulated time.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of the numbers that `rand_below` draws.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the numbers that `rand_below` draws.")] = 1,
 ) -> int:
     """Run a scheduler on a SIMULATED machine: shares, waits and moves of each task.
 
@@ -75,7 +75,7 @@ def simulate(
 
 
 def _wrong(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> int:
-    """What the simulation shows of the policy."""
+    """Print what the simulation shows to be wrong with the policy."""
     print(render_text(diagnostics, dict(sources), color=in_color()), file=sys.stderr)
     return Exit.NO
 
@@ -91,7 +91,7 @@ def _table(machine: Machine, seconds: float) -> Iterator[str]:
 
 
 def _notes(program: Program, machine: Machine) -> Iterator[str]:
-    """What of the policy a simulation does not show, or shows to be odd."""
+    """Notes on what is odd in the policy, and on what a simulation cannot show of it."""
     from transect.cpu.simulator import UNSIMULATED
 
     for queues, count in sorted(machine.beyond.items()):
@@ -103,14 +103,14 @@ def _notes(program: Program, machine: Machine) -> Iterator[str]:
 
 
 def _apart(work: Sequence[Work]) -> None:
-    """Raises ValueError for two of one name, whose rows nobody could tell apart."""
+    """Raises ValueError for two tasks with one name: nobody could tell their rows apart."""
     for number, one in enumerate(work):
         if one.name in [other.name for other in work[:number]]:
             raise ValueError(f"two tasks are called `{one.name}`")
 
 
 def _work(text: str, cpus: int) -> Work:
-    """Raises ValueError for what no machine with so many CPUs has."""
+    """The task that `text` describes.  Raises ValueError for one that no machine with so many CPUs can have."""
     from transect.cpu.simulator import Work
 
     name, _, rest = text.partition(":")

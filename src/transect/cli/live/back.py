@@ -21,10 +21,11 @@ def back(stratum: str) -> Callable[..., int]:
             typer.Argument(metavar="NAME", show_default=False, help="The instance; needed when several run."),
         ] = None,
     ) -> int:
-        """Put the version in force again that ran before the last upgrade, its state given back.
+        """Put the version before the last upgrade back in force, and give it the state.
 
-        State goes back by name and type, or as `migrate_back` of the version that goes says; what cannot is refused,
-        and that version goes on. One step for each upgrade: then another upgrade is what changes it.
+        State goes back by name and type, or as `migrate_back` of the newer version says. If some of it cannot go back,
+        the command is refused and the newer version goes on. There is one step back for each upgrade; after it, only
+        another upgrade changes the version.
         """
 
         def ask() -> int:

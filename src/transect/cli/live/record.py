@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transect.control.client import Recording
     from transect.control.stopping import Stop
 
-LOOK_S = 0.2  # between two looks whether the instance still records
+LOOK_S = 0.2  # between two looks at whether the instance still records
 
 Output: TypeAlias = Annotated[
     Path | None,
@@ -54,15 +54,15 @@ def record(stratum: str) -> Callable[..., int]:
                 min=0.001,
                 max=1,
                 metavar="SHARE",
-                help="Of the time: 0.01 records for a second in every hundred, into a folder of logs.",
+                help="Share of the time: 0.01 records one second in every hundred, into a folder of logs.",
             ),
         ] = 1.0,
         end: End = False,
     ) -> int:
         """Write every handler call of what runs into a log, for `transect replay` and `transect why`.
 
-        Ctrl-C ends the recording, and the policy goes on; so does the end of this command in any other way. The exit
-        code is 4 when calls were dropped: such a log does not prove anything.
+        Ctrl-C, like any other end of this command, ends the recording; the policy goes on. The exit code is 4 when
+        calls were dropped: such a log does not prove anything.
         """
         if share < 1 and log is not None and not end:
             return sampled(stratum, name, log, seconds, share)
@@ -92,7 +92,7 @@ def recorded(stratum: str, name: str | None, log: Path | None, seconds: float | 
 
 
 def _wait(stop: Stop, recording: Recording, seconds: float | None) -> None:
-    """Until told to stop, the time is over, or the instance no longer records."""
+    """Wait until told to stop, the time is over, or the instance no longer records."""
     end = float("inf") if seconds is None else time.monotonic() + seconds
     while not recording.has_ended() and not stop.wait(min(LOOK_S, end - time.monotonic())):
         if time.monotonic() >= end:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recording for a share of the time: short logs, each whole by itself, and pauses between them."""
+"""Recording for a share of the time: short logs, each complete in itself, and pauses between them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BURST_S = 1.0
 
 
 def sampled(stratum: str, name: str | None, folder: Path, seconds: float | None, share: float) -> int:
-    """Bursts of a second into a folder, so that it records for that share of the time."""
+    """Record bursts of a second into a folder, so many that they make up that share of the time."""
     if folder.exists():
         return usage(f"{folder} exists, and is not overwritten", "give another path")
     return show(lambda: _bursts(instance(stratum, name), folder, seconds, share))

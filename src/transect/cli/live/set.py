@@ -26,10 +26,10 @@ def set(stratum: str) -> Callable[..., int]:
             ),
         ],
     ) -> int:
-        """Give parameters of what runs other values, for instance `rate=100` or `Acl.open=false`.
+        """Change parameters of what runs, for instance `rate=100` or `Acl.open=false`.
 
-        Only fields declared by `param(…)` can be set. Each change is whole: a handler call sees the old or the new
-        value.
+        Only fields declared by `param(…)` can be set. Each change is atomic: a handler call sees the old value or the
+        new one.
         """
         name = words[0] if "=" not in words[0] else None
         pairs = [word.partition("=") for word in words[name is not None :]]

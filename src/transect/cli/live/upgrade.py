@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 NoReturn: TypeAlias = Annotated[
     bool,
-    typer.Option("--no-return", help="Also when the old version could not take the state back by itself."),
+    typer.Option(
+        "--no-return", help="Upgrade even if the old version could not take the state back by itself."
+    ),
 ]
 Beside: TypeAlias = Annotated[
     bool,
@@ -43,13 +45,13 @@ def upgrade(stratum: str) -> Callable[..., int]:
         shadow: Beside = False,
         stop: End = False,
     ) -> int:
-        """Put a new version in the place of the one that runs, its state kept.
+        """Replace what runs by a new version, and keep its state.
 
-        State goes over by name and type, or as the new version's `migrate` says; what cannot is refused, and the old
-        version goes on. It also goes on when the new one does not load.
+        State is carried over by name and type, or as the new version's `migrate` says. If some of it cannot be, or the
+        new version does not load, the upgrade is refused and the old version goes on.
 
-        With --shadow (not cpu) the new version decides beside the one in force, on all that comes, and is never in
-        force: `status` says for whom it would have come out otherwise.
+        With --shadow (not cpu) the new version decides everything beside the one in force, but is never in force:
+        `status` says for whom it would have decided otherwise.
         """
         words = [str(word) for word in (policy, name) if word is not None]
         return upgraded(stratum, words, no_return=no_return, shadow=shadow, stop=stop)

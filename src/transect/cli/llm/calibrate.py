@@ -24,12 +24,15 @@ def calibrate(
             help="JSON: {input: {output: [batch, prefill s, decode s per request]}}.",
         ),
     ],
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the model is called.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The model's name.")],
     memory: Annotated[
-        int, typer.Option("--memory", metavar="TOKENS", help="What the key-value cache holds.")
+        int, typer.Option("--memory", metavar="TOKENS", help="Tokens that the key-value cache holds.")
     ],
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="SECONDS", help="How long that run took on the real engine.")
+        float,
+        typer.Option(
+            "--seconds", metavar="SECONDS", help="How long the run of --trace took on the real engine."
+        ),
     ],
     trace: Annotated[
         str,
@@ -44,7 +47,7 @@ def calibrate(
 ) -> int:
     """Make an engine model from a measured profile and the total time of one run.
 
-    All times come from the profile; one scalar is fitted on the run, and the file says so.
+    All times come from the profile; one scalar is fitted on the run, and the model says so.
     """
     from transect.llm.simulator.calibrate import model_text
 

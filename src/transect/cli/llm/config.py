@@ -13,13 +13,13 @@ from transect.cli.exits import Exit
 
 def config(
     engine: Annotated[
-        bool, typer.Option("--engine", help="Of an engine's plug-in, which has no upstreams and listeners.")
+        bool, typer.Option("--engine", help="For an engine's plug-in, which has no upstreams or listeners.")
     ] = False,
     schema: Annotated[bool, typer.Option("--schema", help="As JSON Schema, for editors.")] = False,
 ) -> int:
     """Print every setting of the configuration file: what it is for, its kind and its default.
 
-    What is printed is such a file. `transect check FILE.toml` says what is wrong with one.
+    The output is itself a valid configuration. `transect check FILE.toml` says what is wrong with one.
     """
     import msgspec
 

@@ -34,12 +34,12 @@ class Steps:
 
     @property
     def decided(self) -> bool:
-        """Whether nothing is left open, by a proof that no second one confirms either."""
+        """Whether nothing is left open.  A proof that the second one did not confirm leaves its claim open."""
         return not any(c.verdict is Verdict.UNKNOWN or c.rechecked is False for c in self.claims)
 
 
 def steps(path: Path, program: Program, limit: float, recheck: bool) -> Steps | None:
-    """None for a policy that does not run here."""
+    """None for a policy that this stratum cannot run."""
     if not runs_here(program):
         return None
     policy = load(f"{path}:{program.name}")

@@ -30,7 +30,7 @@ def run(
             "--upstream",
             metavar="URL",
             show_default=False,
-            help="An engine, without /v1; several times for replicas.",
+            help="An engine's URL, without /v1; repeat for replicas.",
         ),
     ] = None,
     config: Annotated[
@@ -58,13 +58,13 @@ def run(
     tenants: Tenants = None,
     identity: Annotated[
         Path | None,
-        keys_of_callers("Keys under which the layer before says whose a request is."),
+        keys_of_callers("Keys with which the layer before vouches for a request's tenant."),
     ] = None,
 ) -> int:
-    """Queue requests of many tenants before OpenAI-compatible engines, fairly, until Ctrl-C.
+    """Queue requests of many tenants fairly in front of OpenAI-compatible engines, until Ctrl-C.
 
     Without a configuration there is one tenant, `anonymous`, on 127.0.0.1:8000. With one, tenants are known by their
-    keys (`transect llm key new TENANT`), or by a header of proxies that it names.
+    keys (`transect llm key new TENANT`), or by a header from proxies that the configuration names.
 
         transect llm run vtc --upstream http://127.0.0.1:9000
     """

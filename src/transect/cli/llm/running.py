@@ -43,7 +43,7 @@ def serve(
         settings = partial(_settings, policy, upstreams, config, state, name, weights, identity)
         changes = (
             None if weights is None else Changes(weights)
-        )  # first: what is written after that is noticed
+        )  # before the weights are read, so that no later change is missed
         found, path = settings()
         gateway = Gateway(found, path, _say, lambda: settings()[0], changes)
         _run(gateway.run())
@@ -53,7 +53,7 @@ def serve(
         return usage(str(wrong))
     except NoWeights as wrong:
         return usage(f"{weights} {wrong}")
-    except msgspec.ValidationError:  # of the command line: a file's mistakes are shown where they stand
+    except msgspec.ValidationError:  # from the command line only: mistakes in a file are a `ConfigError`
         return usage(f"`--upstream` wants http://HOST:PORT, not {', '.join(upstreams)}")
     except (NotKept, Taken) as wrong:
         tell(wrong)

@@ -35,11 +35,11 @@ def simulate(
     engine: Annotated[
         str, typer.Option("--engine", metavar="NAME|TOML", help="A calibrated engine model.")
     ] = "a10g-llama-2-7b",
-    engines: Annotated[int, typer.Option("--engines", metavar="N", min=1, help="So many, on one queue.")] = 1,
+    engines: Annotated[int, typer.Option("--engines", metavar="N", min=1, help="Engines on one queue.")] = 1,
     runs: Annotated[
         int,
         typer.Option(
-            "--runs", metavar="N", min=1, help="Perturbed runs for each policy; 1: one without noise."
+            "--runs", metavar="N", min=1, help="Runs with noise for each policy; 1: one without noise."
         ),
     ] = 4,
     hints: Annotated[
@@ -49,7 +49,7 @@ def simulate(
         ),
     ] = 0.0,
     profiled: Annotated[
-        bool, typer.Option("--profiled", help="Measure service and demand in the profiled cost.")
+        bool, typer.Option("--profiled", help="Measure service and demand by the profiled cost.")
     ] = False,
     plots: Annotated[
         Path | None,
@@ -59,7 +59,7 @@ def simulate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
-    """Serve a trace by a simulated engine under each policy, and print the table of the VTC paper.
+    """Serve a trace with a simulated engine under each policy, and print the table of the VTC paper.
 
     Differences are in weighted tokens per second, over windows of a minute; ± is the 95 % interval of the mean.
     """
@@ -148,7 +148,7 @@ def _row(
 
 
 def _notes(row: Row, trace: Trace, engine: str) -> Iterator[str]:
-    """What the figures leave out, or are measured by."""
+    """Notes on what the figures leave out, and on what they are measured in."""
     from transect.llm.simulator.model import engine as model
 
     if row.too_large:
@@ -158,7 +158,7 @@ def _notes(row: Row, trace: Trace, engine: str) -> Iterator[str]:
             f"{memory:,} tokens: it refuses them, and they count for nothing"
         )
     if trace.weights:
-        yield "clients of this trace have weights: differences are of services divided by them (100 % is 1)"
+        yield "clients of this trace have weights: differences are between services divided by weight (100 % is 1)"
 
 
 def _plain(row: Row) -> dict[str, object]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one of transect's own probes shows, in columns: `transect memory ps` and `lsmod`.
+"""`transect memory ps` and `lsmod`: what one of transect's own probes shows, in columns.
 
-They are asked at a prompt, so their usual forms do without the library that parses command lines.
+They are typed at a prompt, so their usual forms do without the library that parses command lines.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from transect.cli.memory.options import Kernel, Target
 
 
 def lsmod(target: Target, kernel: Kernel = None) -> int:
-    """The modules of a target, by its list, by sysfs and by the tree of addresses.
+    """Show the modules of a target, from its list of modules, from sysfs and from the tree of addresses.
 
-    `hidden` marks those which the list does not know; the exit code is then 1.
+    `hidden` marks modules that are not in the list; the exit code is then 1.
     """
     return listing("lsmod", target, kernel)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A target opened for a verb, and who runs its probes; what every verb says when it cannot be opened."""
+"""Opens a target for a verb, or says why that cannot be done, and chooses what runs the probes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Engine(StrEnum):
     C = "c"
 
     def runs(self, machine: Machine) -> Runs | None:
-        """None: the interpreter, one read after the other; over a link it reads ahead."""
+        """The runner; None for the interpreter with one read after the other.  Over a link, reads are made ahead."""
         if self is Engine.PYTHON:
             from transect.memory.prefetch import Batched, ahead
 
@@ -36,7 +36,7 @@ class Engine(StrEnum):
 
 @contextmanager
 def running(machine: Machine, engine: Engine, via: str | None) -> Iterator[Runs | None]:
-    """Who runs the probes; what ran in the network is said at the end.  Raises what `in_xdp` does."""
+    """The runner of the probes; at the end, say what ran in the network.  Raises what `in_xdp` raises."""
     if via is None:
         yield engine.runs(machine)
         return
@@ -47,7 +47,7 @@ def running(machine: Machine, engine: Engine, via: str | None) -> Iterator[Runs 
     if network != "xdp":
         raise BadTarget(f"`--via {via}` is not known; there is xdp, and xdp:INTERFACE")
     if engine is Engine.C:
-        raise BadTarget("`--engine c` is for memory in a file: with `--via` leave it away")
+        raise BadTarget("`--engine c` is for memory in a file: with `--via` leave it out")
     with in_xdp(machine, interface) as runs:
         yield runs
         for line in runs.summary():
@@ -55,7 +55,7 @@ def running(machine: Machine, engine: Engine, via: str | None) -> Iterator[Runs 
 
 
 def with_target(target: str, kernel: Path | None, work: Callable[[Machine], int]) -> int:
-    """Open the target and do the work; what cannot be read is said, with the exit code for it."""
+    """Open the target and do the work; if something cannot be read, say so and return the exit code for that."""
     from transect.base.traced import to_stderr
     from transect.linux.errors import KernelDataError
     from transect.memory.standard import Refused, UnknownProbe

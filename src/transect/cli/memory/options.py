@@ -15,7 +15,7 @@ Engines: TypeAlias = Annotated[
     typer.Option(
         "--engine",
         metavar="ENGINE",
-        help="python: the interpreter; c: probes compiled, for memory in a file (ram:, core:).",
+        help="python: the interpreter; c: compiled probes, for memory in a file (ram:, core:).",
     ),
 ]
 
@@ -25,7 +25,7 @@ Via: TypeAlias = Annotated[
         "--via",
         metavar="xdp[:INTERFACE]",
         show_default=False,
-        help="Walks over a roce:// target's lists run in this machine's kernel, as packets pass; as root.",
+        help="Walk a roce:// target's lists in this machine's kernel, as packets pass; needs root.",
     ),
 ]
 Target: TypeAlias = Annotated[
@@ -40,6 +40,6 @@ Kernel: TypeAlias = Annotated[
         exists=True,
         dir_okay=False,
         show_default=False,
-        help="The target's vmlinuz, from its package; else looked for by its release.",
+        help="The target's vmlinuz, from its package; else one is looked for by the kernel's release.",
     ),
 ]

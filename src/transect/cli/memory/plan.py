@@ -30,7 +30,7 @@ def plan(
             exists=True,
             dir_okay=False,
             show_default=False,
-            help="What a programmable switch has (stages, ALUs); a probe that does not fit into it is an error.",
+            help="The resources of a programmable switch (stages, ALUs); a probe that does not fit is an error.",
         ),
     ] = None,
     folder: Annotated[
@@ -40,12 +40,12 @@ def plan(
             "-o",
             metavar="DIR",
             show_default=False,
-            help="Write what a switch needs for each probe there: chaser.p4 and entries.txt.",
+            help="Write there what a switch needs for each probe: chaser.p4 and entries.txt.",
         ),
     ] = None,
 ) -> int:
-    """What probes will read of a target: containers, reads and hops an element, which fields come together; and where
-    each walk can run: in the network (XDP, or a programmable switch), or with the observer.
+    """Show what probes will read of a target (containers, reads and hops per element, fields that are read together),
+    and where each walk can run: in the network (XDP, or a programmable switch), or at the observer.
 
     A field or symbol that the target's kernel does not have is named.
     """

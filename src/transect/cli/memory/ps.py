@@ -8,8 +8,8 @@ from transect.cli.memory.options import Kernel, Target
 
 
 def ps(target: Target, kernel: Kernel = None) -> int:
-    """The processes of a target, by its list of tasks and its table of process numbers.
+    """Show the processes of a target, from its list of tasks and from its table of process numbers.
 
-    `hidden` marks those which only one of the two knows; the exit code is then 1.
+    `hidden` marks processes that are in only one of the two; the exit code is then 1.
     """
     return listing("ps", target, kernel)

@@ -23,14 +23,15 @@ Probes: TypeAlias = Annotated[
     typer.Argument(metavar="PROBE", show_default=False, help="Names or files; else all but Text."),
 ]
 Every: TypeAlias = Annotated[
-    float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Between two rounds of a probe.")
+    float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Time between two rounds of a probe.")
 ]
 Rate: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--rate", metavar="PROBE=SECONDS", show_default=False, help="The same of one probe."),
+    typer.Option("--rate", metavar="PROBE=SECONDS", show_default=False, help="Like --every, for one probe."),
 ]
 Rounds: TypeAlias = Annotated[
-    int | None, typer.Option("--rounds", metavar="N", min=1, show_default=False, help="Stop after so many.")
+    int | None,
+    typer.Option("--rounds", metavar="N", min=1, show_default=False, help="Stop after so many rounds."),
 ]
 Also: TypeAlias = Annotated[
     list[str] | None,
@@ -40,7 +41,9 @@ Also: TypeAlias = Annotated[
 ]
 Budget: TypeAlias = Annotated[
     str | None,
-    typer.Option("--budget", metavar="SIZE", show_default=False, help="Bytes a second at most: 64M."),
+    typer.Option(
+        "--budget", metavar="SIZE", show_default=False, help="Read at most so many bytes a second: 64M."
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs: an object a line.")]
 Live: TypeAlias = Annotated[bool, typer.Option("--live", help="A table that is kept up to date.")]
@@ -50,11 +53,11 @@ Alert: TypeAlias = Annotated[
         "--alert",
         metavar="COMMAND",
         show_default=False,
-        help="Run for each event; the event is on its stdin.",
+        help="Run this command for each event, which it gets on stdin.",
     ),
 ]
 Name: TypeAlias = Annotated[
-    str, typer.Option("--name", metavar="NAME", help="For status, set, record, upgrade.")
+    str, typer.Option("--name", metavar="NAME", help="Name for status, set, record, upgrade.")
 ]
 
 
@@ -75,10 +78,10 @@ def run(
     alert: Alert = None,
     name: Name = "scan",
 ) -> int:
-    """Watch targets until Ctrl-C: rounds with gaps drawn by chance.
+    """Watch targets in rounds, with random gaps between them, until Ctrl-C.
 
-    Prints what is found when it is confirmed, when it is gone, and when a probe cannot look. The exit code
-    is 1 when something is found at the end, 4 when something could not be checked then.
+    It prints each finding when it is confirmed and when it is gone, and says when a probe cannot look. The exit code is
+    1 when there is a finding at the end, and 4 when something could not be checked then.
     """
     if as_json and live:
         return usage("--json and --live do not go together", "take one of them")

@@ -49,17 +49,21 @@ def scan(
     record: Annotated[
         Path | None,
         typer.Option(
-            "--record", metavar="LOG", show_default=False, help="Keep all reads, for `transect replay`."
+            "--record",
+            metavar="LOG",
+            show_default=False,
+            help="Keep all reads in LOG, for `transect replay`.",
         ),
     ] = None,
     engine: Engines = Engine.PYTHON,
     via: Via = None,
-    values: Annotated[bool, typer.Option("--values", help="Print also what probes show.")] = False,
+    values: Annotated[bool, typer.Option("--values", help="Also print what probes show.")] = False,
 ) -> int:
-    """Look at a target's kernel once: what hides, what was changed, who hangs in it.
+    """Look at a target's kernel once: what is hidden, what was changed, what hooks into it.
 
-    A finding is what a probe says again after the target's kernel has gone on. Nothing is written to the target. The
-    exit code is 1 when something was found, and 4 when nothing was found and something could not be checked.
+    What a probe reports is a finding if it reports it again after the target's kernel has gone on. Nothing is written
+    to the target. The exit code is 1 when something was found, and 4 when nothing was found and something could not be
+    checked.
     """
 
     if record is not None and via is not None:

@@ -31,7 +31,7 @@ LIVE_S = 0.5
 
 
 class Wrong(Exception):
-    """What was asked for makes no sense; the texts say so, and what to write."""
+    """What was asked for makes no sense; the arguments are the message, and what to write instead."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Wanted:
 
 
 def rates_of(words: Sequence[str]) -> Mapping[str, float]:
-    """`Text=60` of each.  Raises `Wrong`."""
+    """Seconds by probe, from words such as `Text=60`.  Raises `Wrong`."""
     found = {}
     for word in words:
         name, equals, seconds = word.partition("=")
@@ -133,7 +133,7 @@ def _watch(machine: Machine, wanted: Wanted, several: bool, runs: Runs | None) -
 
 
 def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: Stop) -> None:
-    """One target by itself; several, or a budget, by turns that fair_share gives."""
+    """Run one target by itself; several targets, or one with a budget, take the turns that fair_share gives."""
     if len(watches) == 1 and wanted.budget is None:
         next(iter(watches.values())).run(stop, wanted.rounds)
         return
@@ -147,7 +147,7 @@ def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: Stop) -> None:
 
 @contextmanager
 def _reached(watches: Mapping[str, Watch], wanted: Wanted) -> Iterator[None]:
-    """Sockets for `status`, `set`, `record` and `upgrade`: NAME, NAME-2 …; and a server of counters."""
+    """Serve sockets for `status`, `set`, `record` and `upgrade`, named NAME, NAME-2 …, and the counters."""
     from transect.control import Operated
     from transect.control.prometheus import Exporter
     from transect.memory.metrics import text

@@ -27,11 +27,14 @@ def calibrate(
     profile: Annotated[
         Path | None,
         typer.Option(
-            "--profile", metavar="FILE", show_default=False, help="Write there; else below ~/.cache/transect."
+            "--profile",
+            metavar="FILE",
+            show_default=False,
+            help="Write the costs there; else below ~/.cache/transect.",
         ),
     ] = None,
     elements: Annotated[
-        bool, typer.Option("--elements", help="The elements only; what else costs is known already.")
+        bool, typer.Option("--elements", help="Measure the elements only; the other costs are known.")
     ] = False,
 ) -> int:
     """Measure what calls, processors and elements cost on this machine, for `transect rpc plan`.

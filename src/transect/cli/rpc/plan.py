@@ -44,7 +44,7 @@ def plan(
         ),
     ] = At.SERVICE,
     goal: Annotated[
-        For, typer.Option("--for", metavar="GOAL", help="What is to be small: latency or cpu.")
+        For, typer.Option("--for", metavar="GOAL", help="What to minimise: latency or cpu.")
     ] = For.LATENCY,
     observed: Annotated[
         Path | None,
@@ -54,12 +54,14 @@ def plan(
             exists=True,
             dir_okay=False,
             show_default=False,
-            help="What `transect rpc status --json` said: how many calls each element lets through.",
+            help="The output of `transect rpc status --json`: it says how many calls each element lets through.",
         ),
     ] = None,
     profile: Annotated[
         Path | None,
-        typer.Option("--profile", metavar="FILE", show_default=False, help="Of `transect rpc calibrate`."),
+        typer.Option(
+            "--profile", metavar="FILE", show_default=False, help="The costs from `transect rpc calibrate`."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -72,7 +74,10 @@ def plan(
         ),
     ] = None,
     examples: Annotated[
-        bool, typer.Option("--examples", help="Show a stream of calls for each two that keep their order.")
+        bool,
+        typer.Option(
+            "--examples", help="For each two elements that keep their order, show calls that say why."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
@@ -92,7 +97,7 @@ def plan(
 
     read = read_edges(chain)
     for program in dict.fromkeys(use.program for edge in read.chains for use in edge.elements):
-        check_element(program, read.diagnostics)  # what no carrier does alike cannot change places
+        check_element(program, read.diagnostics)  # errors that no carrier could make right
     if read.diagnostics.failed:
         return refused(render_text(read.diagnostics, read.sources))
     costs = profiles.load(profile)

@@ -34,14 +34,14 @@ def run(
             "--envoy",
             metavar="PATH",
             show_default=False,
-            help="The Envoy; else the one on PATH, else the wheel's.",
+            help="The Envoy to start; else the one on PATH, else the wheel's.",
         ),
     ] = None,
     name: Name = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", metavar="N", min=1, show_default=False, help="Envoy's threads; else one a core."
+            "--workers", metavar="N", min=1, show_default=False, help="Envoy's threads; else one per core."
         ),
     ] = None,
     carrier: Annotated[
@@ -49,7 +49,7 @@ def run(
         typer.Option(
             "--carrier",
             metavar="CARRIER",
-            help="native: a module of machine code; wasm: a plugin of any proxy-wasm host.",
+            help="native: a module of machine code; wasm: a plugin for any proxy-wasm host.",
         ),
     ] = Carrier.NATIVE,
     plan: Annotated[
@@ -69,7 +69,7 @@ def run(
             "--level",
             metavar="LEVEL",
             show_default=False,
-            help="With a plan: at which it has to mean what CHAIN says: identical, service (unless said) or loose.",
+            help="With a plan: the level at which it means the same as CHAIN: identical, service (default) or loose.",
         ),
     ] = None,
     record: Annotated[
@@ -85,14 +85,14 @@ def run(
     identity: Annotated[
         Path | None,
         keys_of_callers(
-            "Keys under which the layer before says whose a request is, and this one says it to the next."
+            "Keys with which the layer before vouches for a request's tenant, and this one to the next."
         ),
     ] = None,
 ) -> int:
     """Put a chain of elements in front of a service, in a stock Envoy, until Ctrl-C.
 
-    The file is parsed, never imported. The chain is compiled to a native module and checked against the very Envoy that
-    is to load it before anything starts; or, with --carrier wasm, to a plugin of any proxy-wasm host.
+    The file is parsed, never imported. Before anything starts, the chain is compiled to a native module and checked
+    against the very Envoy that will load it; with --carrier wasm, it is compiled to a plugin for any proxy-wasm host.
     """
     from transect.identity.keys import NoKeys, read_keys
     from transect.rpc.run import run as native
@@ -145,7 +145,7 @@ def _contradiction(
 
 
 def _served(serve: Callable[..., None]) -> int:
-    """Until Ctrl-C, or what kept it from serving."""
+    """Serve until Ctrl-C, or say what kept the chain from being served."""
     from transect.control.server import Taken
     from transect.emit.toolchain import BuildError
     from transect.rpc.envoy.process import EnvoyFailed

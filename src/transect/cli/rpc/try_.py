@@ -38,7 +38,9 @@ def try_(
     ],
     elements: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ELEMENT", show_default=False, help="Only these; else each two of the chain."),
+        typer.Argument(
+            metavar="ELEMENT", show_default=False, help="Only these elements; else all of the chain."
+        ),
     ] = None,
     to: Annotated[
         Side | None,
@@ -46,7 +48,7 @@ def try_(
             "--to",
             metavar="SIDE",
             show_default=False,
-            help="The elements move there, each by itself: client or server.",
+            help="Move each element there, by itself, instead of swapping two: client or server.",
         ),
     ] = None,
     level: Annotated[
@@ -70,10 +72,10 @@ def try_(
 ) -> int:
     """Send the counter-example of each refused rearrangement through the real data plane, and show what comes of it.
 
-    Which elements may change places is proved, or refused with a short stream of RPCs and a starting state. That stream
-    goes through real proxies (or libraries) in both arrangements, with the clock and the dice that it prescribes. The
-    exit code is 0 when each refusal is seen to differ there, 1 when one is not, and 4 when one cannot be sent or there
-    is no answer.
+    That two elements may change places is proved, or refused with a counter-example: a short stream of RPCs and a
+    starting state. This stream goes through real proxies (or libraries) in both arrangements, with the clock and the
+    random numbers that it prescribes. The exit code is 0 when the two arrangements differ there for every refusal, 1
+    when they do not for some refusal, and 4 when a stream cannot be sent or there is no answer.
     """
     from transect.cli.trying import run
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`transect rpc upgrade`: of one chain as in every stratum, and of several processors of an edge at once."""
+"""`transect rpc upgrade`: for one chain, as in every stratum, and for several processors of an edge at once."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def upgrade(
         typer.Argument(
             metavar="FILE [NAME] | NAME=FILE",
             show_default=False,
-            help="The new version, and the instance where several run; or a file for each of several instances.",
+            help="The new version, and the instance if several run; or a file for each of several instances.",
         ),
     ] = None,
     no_return: NoReturn = False,
     shadow: Beside = False,
     stop: End = False,
 ) -> int:
-    """Put a new version in the place of the one that runs, its state kept.
+    """Replace what runs by a new version, and keep its state.
 
-    State goes over by name and type, or as the new version's `migrate` says; what cannot is refused, and the old
-    version goes on. It also goes on when the new one does not load, or fails a trial.
+    State is carried over by name and type, or as the new version's `migrate` says. If some of it cannot be, or the new
+    version does not load or fails a trial, the upgrade is refused and the old version goes on.
 
-    NAME=FILE for each of several instances, in the order in which a request passes them: all change at once, each RPC
-    sees one version everywhere, and elements may move from one to another with their state. None of them goes back by
-    itself.
+    With NAME=FILE for each of several instances, in the order in which a request passes them, all change at once: each
+    RPC sees one version everywhere, and elements may move from one instance to another with their state. None of the
+    instances can go back alone.
 
-    With --shadow the new version decides beside the one in force, on all that comes, and is never in force: `status`
-    says for whom it would have come out otherwise.
+    With --shadow the new version decides everything beside the one in force, but is never in force: `status` says for
+    whom it would have decided otherwise.
     """
     words = files or []
     if any("=" in word for word in words):
@@ -79,7 +79,7 @@ def _of_several(words: list[str]) -> int:
         return Exit.DONE
 
     def waiting(version: str) -> None:
-        what = f"RPCs of version {version} are under way; what they do goes over until they end (or Ctrl-C)"
+        what = f"RPCs of version {version} are under way; what they change is carried over until they end (or Ctrl-C)"
         tell(what)
 
     return show(ask)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`transect demo stack`: two tenants on one stack, of whom one floods all layers; before and after they share.
+"""`transect demo stack`: two tenants on one stack, one of whom floods all layers, before and after the layers share.
 
 files       the stack's files, for each way of sharing
 engine      a stand-in for an LLM engine, which computes

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CPU's part of the demonstration: a real kernel in a machine of its own, whose scheduler is told whom threads work
-for."""
+"""The CPU's part of the demonstration: a real kernel in a virtual machine, whose scheduler is told for whom each thread
+works."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ SOURCES = Path(__file__).parents[3]
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Alice's, of ten milliseconds each, beside three hogs of bob's on one CPU."""
+    """Alice's requests, of ten milliseconds each, beside three hogs of bob's on one CPU."""
 
     release: str
-    """Of the kernel."""
+    """The kernel's release."""
     kvm: bool
     """Whether the machine runs on the processor itself; else it is emulated."""
     took_s: Mapping[str, float]
-    """The median, by scheduler."""
+    """The median time of a request, by scheduler."""
 
     @property
     def right(self) -> bool:
-        """Where the scheduler knows whose they are, they take much less."""
+        """Whether requests take much less time where the scheduler knows whose they are."""
         return self.took_s[BY_TENANT] < MUCH_LESS * self.took_s[DEFAULT]
 
 
 class Cores:
-    """The machine; it boots while others do what they have to do.  Ends with its block."""
+    """The virtual machine.  It boots while other work goes on, and ends with the block."""
 
     def __enter__(self) -> Self:
         self._beside = ThreadPoolExecutor(1)
@@ -62,16 +62,16 @@ class Cores:
             self._bench.result().close()
 
     def wait(self) -> None:
-        """Until it has booted, or cannot."""
+        """Wait until it has booted, or cannot."""
         wait([self._bench])
 
     def seen(self) -> Requests:
-        """Both schedulers in turn.  Raises `Unavailable`, `VmError`, `BpfError`, `Ended`."""
+        """Measure under both schedulers in turn.  Raises `Unavailable`, `VmError`, `BpfError`, `Ended`."""
         return compared(self._bench.result())
 
 
 def compared(bench: Bench) -> Requests:
-    """Both schedulers in turn, in a machine with none of ours in force.  Raises as `Cores.seen`."""
+    """Measure under both schedulers in turn, in a machine with none of ours in force.  Raises as `Cores.seen` does."""
     took = {DEFAULT: requests(bench)}
     (program,) = compile_file(path_of("by_tenant")).programs
     bench.force(program)
@@ -90,6 +90,6 @@ def booted() -> Bench:
 
 
 def requests(bench: Bench) -> float:
-    """The median, under the scheduler in force."""
+    """The median time of a request, under the scheduler in force."""
     command = f"PYTHONPATH={SOURCES} {bench.vm.setup.python} -s -S -m transect.demos.stack.hogs {SECONDS}"
     return float(statistics.median(json.loads(bench.shell(command, PATIENCE_S))))

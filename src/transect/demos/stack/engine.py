@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m transect.demos.stack.engine PORT ROUNDS`: a stand-in for an LLM engine, with as much of its API as we ask.
+"""`python -m transect.demos.stack.engine PORT ROUNDS`: a stand-in for an LLM engine, with the part of its API we use.
 
 It computes in steps, as engines with continuous batching do: a step works for all requests at once, and gives each one
-token.  Whoever comes while `BATCH` run waits, first come, first served.
+token.  A request that comes while `BATCH` others run waits, first come, first served.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Engine:
     """An ASGI application."""
 
     def __init__(self, rounds: int = ROUNDS) -> None:
-        """`rounds`: of a hash, for a step."""
+        """`rounds`: how many rounds of a hash a step computes."""
         self._rounds = rounds
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
@@ -64,7 +64,7 @@ class Engine:
         await job.done.wait()
 
     async def _step_by_step(self) -> None:
-        """While there is something to do."""
+        """Run steps while there is something to do."""
         while self._waiting or self._running:
             while self._waiting and len(self._running) < BATCH:
                 self._running.append(self._waiting.popleft())

@@ -22,7 +22,7 @@ WEIGHTS = {"alice": 400, "bob": 100}
 TENANT, NOBODY = (
     "x-transect-tenant",
     "x-nobody",
-)  # by which the shop's callers take turns: the latter, all are one
+)  # metadata by which the shop's callers take turns; by the second, all callers are one
 WINDOW = 960  # tokens that the gateway lets the engine have: about its batch
 
 PROTO = """\
@@ -77,7 +77,7 @@ FRONT = '        Front(chain="front.py", workers=1),\n'
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """What shares by tenants' weights, and what does not."""
+    """Which layers share by tenants' weights."""
 
     name: str
     shop: bool
@@ -85,9 +85,9 @@ class Sharing:
     hands_on: bool = True
     """Whether the shop tells the gateway whose a request is."""
     shop_weights: Mapping[str, int] | None = field(default=None, hash=False)
-    """Of the shop alone; None: it has the stack's."""
+    """The shop's own weights; None: those of the stack."""
     shop_rounds: int = SHOP_ROUNDS
-    """Of a hash, that the shop computes for a call."""
+    """Rounds of a hash that the shop computes for a call."""
     identity: bool = True
     """Whether layers vouch for callers, and tell each other their deadlines."""
 
@@ -109,15 +109,15 @@ class Files:
         default_factory=lambda: free_ports("shop", "front", "gateway", "admin", "engine")
     )
     keys: Mapping[str, str] = field(default_factory=lambda: {name: llm_keys.new()[0] for name in WEIGHTS})
-    """Of tenants, by which both the chain and the gateway know them."""
+    """Each tenant's key, by which both the chain and the gateway know the tenant."""
     chain: str = CHAIN
-    """The text of the chain's file, with room for what it has to know."""
+    """The text of the chain's file, with placeholders for ports and keys."""
     rounds: int = ENGINE_ROUNDS
-    """Of a hash, for a step of the engine."""
+    """Rounds of a hash that the engine computes for a step."""
 
     @property
     def name(self) -> str:
-        """Of the stack: as root, all instances of a machine are in one folder."""
+        """The stack's name; no two are equal, since as root all instances of a machine are in one folder."""
         return f"demo{self.ports['shop']}"
 
     @property
@@ -148,7 +148,7 @@ class Files:
             (self.folder / name).write_text(text)
 
     def front(self, chain: str) -> str:
-        """The text of a chain's file, with what it has to know."""
+        """The text of a chain's file, with its placeholders filled in."""
         return chain.format(**self.ports, known={digest(key): name for name, key in self.keys.items()})
 
     def _gateway(self, sharing: Sharing) -> str:
@@ -176,7 +176,7 @@ class Files:
 
 
 def module(name: str, *words: object) -> list[str]:
-    """The command of a program of this folder."""
+    """The command that runs a program of this folder."""
     return [sys.executable, "-m", f"transect.demos.stack.{name}", *map(str, words)]
 
 

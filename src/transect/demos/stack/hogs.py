@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three of bob's threads that never rest, and alice, who has short requests, on one CPU.
 
-Runs in the machine of `cores.py`, under whichever Python is there: the standard library only.  Prints how long each of
-alice's requests took, in seconds.
+Runs in the machine of `cores.py`, under whichever Python is there, so it uses the standard library only.  Prints how
+long each of alice's requests took, in seconds.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ PAUSE_S = 0.05  # between two of alice's requests
 
 
 def burn(seconds: float) -> None:
-    """So much time of the CPU."""
+    """Use so much CPU time."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
 
 
 def introduced(tenant: str) -> None:
-    """Say whom this process works for, and rest, until the scheduler has heard it, where one listens."""
+    """Say whom this process works for, again and again, until a scheduler that listens has heard it."""
     end = time.monotonic() + BEGIN_S
     while time.monotonic() < end:
         with serving(tenant, None):
@@ -38,7 +38,7 @@ def introduced(tenant: str) -> None:
 
 
 def hog() -> None:
-    """Until it is killed."""
+    """Use the CPU until killed."""
     introduced("bob")
     while True:
         with serving("bob", None):
@@ -46,7 +46,7 @@ def hog() -> None:
 
 
 def requests(seconds: float) -> list[float]:
-    """How long they took."""
+    """Make requests for so many seconds; how long each took."""
     introduced("alice")
     took: list[float] = []
     end = time.monotonic() + seconds

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both tenants' clients, and what came of their requests.
 
-A tenant has *buyers*, each of whom calls again as soon as he has been answered, and *askers*, who likewise send prompts
-to the gateway itself; or he sends a *trickle*: a call each so many seconds, whether or not those before are answered.
+A tenant has *buyers*, each of whom calls again as soon as the last call is answered, and *askers*, who send prompts to
+the gateway itself in the same way; or the tenant sends a *trickle*: a call every so many seconds, whether or not the
+calls before it are answered.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from transect.demos.stack.files import Files
 from transect.demos.stack.shop import PROMPT, item
 from transect.identity import HEADER, Keys
 
-TOKENS = 64  # of an answer; of those of a flood on average
-ODD = 32  # tokens by which those of a flood differ from it at most, as people's do: batches do not end all at once
+TOKENS = 64  # of an answer; in a flood, on average
+ODD = 32  # tokens more or fewer in a flood, at most: as with people, the answers of a batch do not end all at once
 PATIENCE_S = 30.0  # of a client
-PIECE = 1 << 16  # bytes of an answer that are looked at together
-SETTLE_S = 1.0  # before what happens counts: queues fill
+PIECE = 1 << 16  # bytes of an answer that are read together
+SETTLE_S = 1.0  # for queues to fill, before anything counts
 
 Work = Coroutine[Any, Any, None]
 Once = Callable[[], Work]
@@ -40,21 +41,21 @@ class Load:
     buyers: int = 0
     askers: int = 0
     every_s: float | None = None
-    """Between two calls of a trickle; None: there is none."""
+    """Seconds between two calls of a trickle; None: there is no trickle."""
 
 
 TRICKLE = Load(every_s=0.1)
 FLOOD = Load(buyers=64, askers=16)
-CALLS = Load(buyers=60)  # a flood of calls alone: each takes as much of every layer
+CALLS = Load(buyers=60)  # a flood of calls alone, each of which takes as much of a layer as the others
 QUIET = Load()
 
 
 @dataclass(slots=True)
 class Came:
-    """What came of one tenant's requests, of those that were answered while it counted."""
+    """What came of one tenant's requests, as far as they count."""
 
     calls_s: list[float] = field(default_factory=list)
-    """How long each call took, from the client to the client."""
+    """How long each call took, as its client saw it."""
     prompts: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -84,7 +85,7 @@ def session() -> aiohttp.ClientSession:
 
 
 class Clients:
-    """Of all tenants, in one event loop."""
+    """The clients of all tenants, in one event loop."""
 
     def __init__(self, files: Files, heard: Callable[[bytes], None] = lambda _: None) -> None:
         """`heard` is told each answer of the shop's."""
@@ -97,7 +98,7 @@ class Clients:
         self.came = {name: Came() for name in files.keys}
 
     async def run(self, loads: Mapping[str, Load], meanwhile: Callable[[], None]) -> Mapping[str, Came]:
-        """What happens counts while `meanwhile` runs, in a thread of its own."""
+        """Run the clients.  What happens counts while `meanwhile` runs, in a thread of its own."""
         place = self._files.address("front" if self._files.envoy else "shop")
         async with grpc.aio.insecure_channel(place) as channel, session() as http:
             self._buy, self._http = channel.unary_unary("/shop.Shop/Buy"), http
@@ -135,7 +136,7 @@ class Clients:
         await asyncio.gather(*under_way)
 
     async def _call(self, name: str, tokens: int, late: bool = False) -> None:
-        """`late`: it counts if it began in time; else, if it ended in time."""
+        """Make a call.  It counts if it ended in time; with `late`, if it began in time."""
         counts, began = self._counts, time.perf_counter()
         try:
             answer = await self._buy(item(tokens), timeout=PATIENCE_S, metadata=self._shows(name))
@@ -147,7 +148,7 @@ class Clients:
             self.came[name].calls_s.append(time.perf_counter() - began)
 
     def _shows(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Who calls: to Envoy by his key; where there is none, by our own word."""
+        """What says who calls: for Envoy the tenant's key; without Envoy a word with which we vouch for the tenant."""
         if self._files.envoy:
             return (("x-api-key", self._files.keys[name]),)
         return ((HEADER, self._keys.vouch(name)),)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was seen, as a picture (SVG), which is dark where its reader's surroundings are."""
+"""What was seen, as a picture (SVG), which is dark for a reader whose system is set to dark."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def drawn(seen: Seen) -> str:
 
 
 def _waits(seen: Seen) -> Iterator[str]:
-    """A bar for each window: as long as half of alice's calls took at most, and, paler, 99 of 100."""
+    """A bar for each window: the time that half of alice's calls took at most, and, paler, 99 of 100."""
     windows = [("alice alone", seen.alone), *((w.sharing, w) for w in seen.flooded)]
     longest = max(window.alice.p99_s for _, window in windows)
     yield _text(

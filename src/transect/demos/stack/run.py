@@ -25,7 +25,7 @@ from transect.stack.running import NotBegun
 from transect.vm import VmError
 
 SECONDS = 2.5  # of a load
-LATEST_S = 45.0  # into the demonstration: then its last part would take too long
+LATEST_S = 45.0  # into the demonstration; later than that, its last part would take too long
 ALONE = {"alice": TRICKLE, "bob": QUIET}
 FLOODED = {"alice": TRICKLE, "bob": FLOOD}
 BOTH = {"alice": CALLS, "bob": CALLS}
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 def run(say: Say = print, *, color: bool = False, drawn: Path | None = None) -> Shown:
     """The demo; right when alice waits less than half as long where all layers share, and those who flood are served
-    by their weights.  `drawn`: where its picture goes."""
+    by their weights.  `drawn`: where to write its picture."""
     began = time.monotonic()
     envoy, missing = _envoy()
     stand_ins = ["clients that vouch for themselves, for Envoy"] if missing else []
@@ -67,7 +67,7 @@ def run(say: Say = print, *, color: bool = False, drawn: Path | None = None) -> 
 
 
 def _cpu(cores: Cores, began: float, say: Say, lacking: Say) -> bool | None:
-    """Whether alice's requests are sooner done where the scheduler knows whose they are; None: it is not shown."""
+    """Whether alice's requests are done sooner where the scheduler knows whose they are; None: this is not shown."""
     if time.monotonic() - began > LATEST_S:
         lacking(f"the CPU's part is left out: this machine is busy, and has taken {LATEST_S:.0f} s so far")
         return None
@@ -85,7 +85,7 @@ def _cpu(cores: Cores, began: float, say: Say, lacking: Say) -> bool | None:
 
 
 def _envoy() -> tuple[str, str]:
-    """Its version; else what is missing for a chain in it."""
+    """Envoy's version, and what is missing to run a chain in it: one of the two is empty."""
     try:
         toolchain.compiler()
         return binary.find().version, ""
@@ -99,10 +99,10 @@ def _parts(envoy: str) -> str:
 
 
 def _seen(envoy: bool, cores: Cores) -> Seen:
-    """Each load in its turn, under each way of sharing.  Raises `NotBegun`, `Unavailable`."""
+    """Run the loads one by one, under each way of sharing.  Raises `NotBegun`, `Unavailable`."""
     with tempfile.TemporaryDirectory(prefix="transect-demo-") as folder:
         with begun(Files(Path(folder), envoy), NONE) as whole:
-            cores.wait()  # a machine that boots takes time that alice would miss
+            cores.wait()  # booting takes processor time that alice's calls would miss
             alone = whole.loaded("alice alone", ALONE, SECONDS)
             flooded = [whole.loaded(NONE.name, FLOODED, SECONDS)]
             both = [whole.loaded(NONE.name, BOTH, SECONDS)]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from transect.demos.stack.load import Came
 from transect.stack.top import Layer, View
 
-HALF = 0.5  # of how long alice waited where nothing shares; where all layers do, she waits less
-LEAST = 0.67  # of each layer's service is alice's where both flood: by weight 0.8, which seconds do not give exactly
+HALF = 0.5  # of alice's wait where nothing shares: where all layers share, she has to wait less
+LEAST = 0.67  # of each layer's service for alice where both flood: by weight 0.8, inexact in a few seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Window:
     sharing: str
     seconds: float
     came: Mapping[str, Came]
-    """By tenant."""
+    """What came of the requests, by tenant."""
     layers: View
-    """How both did, as the layers themselves say."""
+    """How both were served, as the layers themselves say."""
 
     @property
     def alice(self) -> Came:
@@ -30,13 +30,13 @@ class Window:
 
     @property
     def bobs_rate(self) -> float:
-        """Requests of bob's that were answered, each second."""
+        """Bob's requests that were answered, per second."""
         return self.came["bob"].requests / self.seconds
 
     @property
     def shares(self) -> Mapping[str, float | None]:
-        """Alice's part of what each layer with a queue served, as a request meets them; None of one that does not know
-        whom it serves."""
+        """Alice's share of what each layer with a queue served, in the order in which a request meets them; None for a
+        layer that does not know whom it serves."""
         return {one.name: part(one) for one in reversed(self.layers.layers) if isinstance(one, Layer)}
 
     @property
@@ -53,7 +53,7 @@ class Seen:
     flooded: Sequence[Window]
     """Alice's trickle while bob floods: first where nothing shares, last where all layers do."""
     both: Sequence[Window]
-    """Both flood; likewise."""
+    """Both flood; in the same order."""
 
     @property
     def right(self) -> bool:
@@ -68,6 +68,6 @@ class Seen:
 
 
 def part(layer: Layer) -> float | None:
-    """Of what both got there, in the layer's unit."""
+    """Alice's share of what both got at the layer; None if it does not know them both."""
     got = {one.tenant: one.got for one in layer.tenants}
     return got["alice"] / (got["alice"] + got["bob"]) if {"alice", "bob"} <= got.keys() else None

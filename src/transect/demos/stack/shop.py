@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gRPC service whose callers take turns, `python -m … .shop` PORT GATEWAY BY HANDS_ON ROUNDS [WEIGHTS].
 
-For each call it computes a little, and asks the gateway for a text, in the name of whom it works for.  `BY`: the
-metadata that names who takes turns.  `HANDS_ON`: `yes`, or `no`, where the gateway is not told whose the request is.
-`ROUNDS`: of a hash, computed for each call.  `WEIGHTS`: a file of its own, in the place of the stack's.
+For each call it computes a little, and asks the gateway for a text in the name of its caller.  `BY`: the metadata that
+names the callers who take turns.  `HANDS_ON`: `yes`, or `no` if the gateway is not told whose the request is.
+`ROUNDS`: of a hash, computed for each call.  `WEIGHTS`: a file with its own weights, instead of the stack's.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from transect.rpc import know_callers, take_turns
 THREADS = 128  # each call that waits holds one
 AT_ONCE = 24  # calls in service
 ROUNDS = 500  # of a hash, for a call
-PROMPT = 16  # tokens of what it asks for; how many are answered, the call says
+PROMPT = 16  # tokens of the prompt; the call says how many the answer has
 PATIENCE_S = 60.0
 LARGEST = 1 << 16  # bytes of an answer
 
 
 def item(tokens: int) -> bytes:
-    """A call's message, as `shop.proto` has it; fewer than 128."""
+    """A call's message, as in `shop.proto`; `tokens` must be below 128."""
     return b"\x08" + bytes([tokens])
 
 
@@ -45,7 +45,7 @@ class Asking:
     """The gateway, asked by each thread over a connection of its own."""
 
     def __init__(self, gateway: str, keys: Keys | None) -> None:
-        """`keys`: by which the gateway is told whose a request is; None: it is not."""
+        """`keys`: with which we tell the gateway whose a request is; None: we do not tell."""
         self._gateway, self._keys = gateway, keys
         self._own = threading.local()
 
@@ -57,7 +57,7 @@ class Asking:
         except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
             if kept is None:
                 raise
-            # The gateway has begun anew since the last request.
+            # The gateway was restarted after the last request.
             status = self._asked(self._connected(), tokens)
         if status != http.HTTPStatus.OK:
             raise RuntimeError(f"the gateway answers {status}")

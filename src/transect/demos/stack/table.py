@@ -40,5 +40,5 @@ def _waits(window: Window, name: str) -> str:
 
 
 def ratio(share: float | None) -> str:
-    """Alice's part to bob's."""
+    """Alice's share to bob's, in percent."""
     return "all are one" if share is None else f"{share * 100:.0f} : {(1 - share) * 100:.0f}"

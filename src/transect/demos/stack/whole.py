@@ -26,23 +26,23 @@ from transect.stack.upgrading import Upgrade
 
 
 class Whole:
-    """It runs, each part a process; it ends with the block of `begun`."""
+    """The running stack, each part a process; it ends with the block of `begun`."""
 
     def __init__(self, files: Files, running: Running) -> None:
         self.files, self.running = files, running
         self.client = Client("stack", running.stack.name)
 
     def share(self, sharing: Sharing) -> Mapping[str, str]:
-        """Another way of sharing comes into force; what became of each part.  Raises `Refused`."""
+        """Put another way of sharing in force; what became of each part.  Raises `Refused`."""
         self.files.write(sharing)
         return self.upgrade()
 
     def upgrade(self) -> Mapping[str, str]:
-        """The files as they are now come into force, as `transect upgrade` brings them.  Raises `Refused`."""
+        """Put the files as they are now in force, as `transect upgrade` does.  Raises `Refused`."""
         return Upgrade(self.running, read(self.files), True).run()
 
     def loaded(self, name: str, loads: Mapping[str, Load], seconds: float) -> Window:
-        """So many seconds of these tenants' loads."""
+        """Run these tenants' loads for so many seconds."""
         told: list[tuple[float, Status]] = []
 
         def look() -> None:
@@ -66,7 +66,7 @@ def read(files: Files) -> StackFile:
 
 @contextmanager
 def begun(files: Files, sharing: Sharing) -> Iterator[Whole]:
-    """Raises `NotBegun`, `Unavailable`."""
+    """The stack, running until the block ends.  Raises `NotBegun`, `Unavailable`."""
     files.write(sharing)
     said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="transect-stack-") as own:

@@ -49,7 +49,7 @@ class Arachne(Scheduler):
         core = self._core(task, cpu)
         idle = idle_cpu(task, cpu if core == 0 else core)
         core = idle if idle is not None and self.owner[idle % 64] == self.owner[core % 64] else core
-        if core > 0 and self.ready.on(core).length() == 0:  # it passes nobody by
+        if core > 0 and self.ready.on(core).length() == 0:  # it overtakes nobody
             start(task)
         return core
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weighted fair among tenants, within a tenant by deadline: applications say by a hint whom a thread works for."""
+"""Weighted fair among tenants, by deadline within a tenant: applications say by a hint whom a thread works for."""
 
 from transect.cpu import Hint, Lanes, Said, Scheduler, Task, preempt
 from transect.lang import Array, Local, array, as_int, given, local, now, rand_below, us
@@ -16,20 +16,20 @@ class Serving(Hint):
 class ByTenant(Scheduler):
     """The tenant with the smallest virtual time is next, and of its threads the one with the nearest deadline.
 
-    A deadline that has passed is none, and nobody waits longer than a second for deadlines alone.  A hint comes late:
-    what its thread has run since it was said is the new tenant's.  Who has said nothing, or works for a tenant that is
-    not named, is in lane 0.  Slices are the shorter, the more threads wait in a lane, so that none waits for ever.
+    A deadline that has passed does not count, and nobody waits longer than a second for deadlines alone.  A hint comes
+    late: what its thread has run since it was given is charged to the new tenant.  Threads without a hint, or of a
+    tenant without a lane, are in lane 0.  The more threads wait in a lane, the shorter its slices: none waits for ever.
     """
 
     ready: Lanes = given()  # of each tenant
     tenants: Array[int] = array(64)  # of each lane: its tenant's number; `--tenants` fills this and
     weights: Array[int] = array(64)  # of each lane, in percent; 0: it has no tenant
-    time: Array[int] = array(64)  # of each lane: how far it has come
-    level: int = 0  # how far the lane had come whose turn it was last
+    time: Array[int] = array(64)  # of each lane: its virtual time
+    level: int = 0  # the virtual time of the lane whose turn it was last
     lane: Local[int] = local(0)
     until: Local[int] = local(0)
-    unpaid: Local[int] = local(0)  # what it has run and no lane has paid for
-    stopped: Local[int] = local(0)  # when it last did
+    unpaid: Local[int] = local(0)  # what the thread has run and no lane has paid for
+    stopped: Local[int] = local(0)  # when the thread last stopped running
 
     def hint(self, task: Task, said: Said[Serving]) -> None:
         ran_until = self.stopped if self.stopped > said.hint.since else as_int(now())

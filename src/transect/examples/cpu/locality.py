@@ -6,20 +6,20 @@ from transect.lang import Array, Local, array, given, local
 
 
 class Group(Hint):
-    """The task belongs to this group of its application's, or of several."""
+    """The task belongs to this group, of its application or of several."""
 
     number: int
 
 
 class Locality(Scheduler):
-    """A task with a hint runs on the CPU of its group, unless strangers keep that busy or another group wakes the task.
+    """A task with a hint runs on its group's CPU, unless strangers keep that CPU busy or another group wakes the task.
 
-    Who wakes whom says more than a hint: partners that were told apart by mistake run as if nothing had been said.
+    Who wakes whom says more than a hint: partners that hints separate by mistake run as if there were no hints.
     """
 
     homes: Fifos = given()
     anywhere: Fifo = given()
-    runs: Array[int] = array(1024)  # of each CPU: 1 + the home of who runs there; 0: it has none
+    runs: Array[int] = array(1024)  # of each CPU: 1 + the home of the task that runs there; 0: it has none
     home: Local[int] = local(-1)
 
     def hint(self, task: Task, said: Said[Group]) -> None:
@@ -27,7 +27,7 @@ class Locality(Scheduler):
 
     def select(self, task: Task, cpu: int) -> int:
         if here() == self.home and task.may_run(self.home):
-            return self.home  # who wakes it there makes room for it
+            return self.home  # the task that wakes it there makes room for it
         near = self.home if self.runs[here() & 1023] in (0, self.home + 1) else here()
         return super().select(task, near if task.may_run(self.home) else cpu)
 

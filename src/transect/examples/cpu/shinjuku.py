@@ -11,7 +11,7 @@ class Shinjuku(Scheduler):
     ready: Fifo = given()
     batch: Fifo = given()
     quantum: Param[Duration] = param(ms(1))
-    due: Array[int] = array(1024)  # of each CPU: 1 when who runs there gives way to the next that comes
+    due: Array[int] = array(1024)  # of each CPU: 1 when its task gives way to the next that comes
 
     def enqueue(self, task: Task) -> None:
         if task.weight < 100:  # nice above 0

@@ -6,14 +6,14 @@ from transect.lang import Array, Local, array, given, local
 
 
 class WeightedFair(Scheduler):
-    """Whoever has the smallest virtual time runs next; a sleeper is back one slice behind at most, and then at once.
+    """The task with the smallest virtual time runs next; a sleeper is one slice behind at most, and then runs at once.
 
-    A task is charged when it is put, begins to run, or could go on.  Who begins, and has used nothing since it was put,
-    was the first of its queue.
+    A task is charged when it is put, begins to run, or could go on.  A task that begins, and has used nothing since it
+    was put, was the first of its queue.
     """
 
     ready: Timelines = given()
-    level: Array[int] = array(1024)  # of each CPU: how far who is furthest behind there has come
+    level: Array[int] = array(1024)  # of each CPU: the virtual time of the task there that is furthest behind
     home: Local[int] = local(-1)  # the CPU whose level the task's time goes by; -1: it is new, and level
 
     def _settled(self, task: Task, used: int) -> int:

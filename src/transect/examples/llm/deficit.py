@@ -11,7 +11,7 @@ OUTPUT: Final = 2_000_000
 
 
 class DeficitRoundRobin(Admission):
-    """In turns; a client is served while it has credit, which each round gives it and its tokens use up."""
+    """Clients take turns; each is served while it has credit, which a round gives it and its tokens use up."""
 
     quantum: Param[int] = param(64_000_000)  # credit of a round, in micro-tokens
     credit: Tally[Client, int] = tally(16384)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VTC that charges ahead what all that runs of a client is expected to produce yet, from requests that have ended.
+"""VTC that charges in advance what a client's running requests are expected to produce, by those that have ended.
 
-A forecast of one request errs by as much as the outputs vary, whoever makes it.  Those of a client's running requests
-err less together: one that goes on for longer uses up what another one did not.  So what is paid ahead belongs to the
-client: tokens are paid from it first, it is filled up when the client is chosen, which is when its counter is the
-least, and what is too much goes back when a request ends.
+A forecast for one request errs by as much as outputs vary, whoever makes it.  The forecasts for all running requests of
+a client err less together: a request that goes on for longer uses up what another one did not.  So what is paid in
+advance belongs to the client: tokens are paid from it first; it is filled up when the client is chosen, which is when
+its counter is the least; and what is too much goes back when a request ends.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ MARGIN: Final = 1150  # thousandths of the mean: who has paid too much is soon t
 
 
 class Foresight(Vtc):
-    """Expect the mean output; of a running request, less by half of what it has produced."""
+    """Expect the mean output; for a running request, half of what it has produced less."""
 
     ahead: Tally[Client, int] = tally(16384)  # micro-tokens that are paid and not produced yet
     running: Tally[Client, int] = tally(16384)  # requests

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measured, quadratic cost of `vtc_profiled`, charged ahead for the output that is expected after such a prompt."""
+"""The measured, quadratic cost of `vtc_profiled`, charged in advance for the output expected after such a prompt."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from transect.llm import Request
 from .vtc_hint import HintedVtc
 from .vtc_profiled import ONCE, PER_INPUT, output_cost
 
-# How many requests count as much as what is thought without them.  At first, those that have ended are the short
+# How many ended requests it takes to count as much as the forecast without them.  Those that end first are the short
 # ones, so it takes many of them to move the forecast.
 ALL: Final = 256
 SOME: Final = 64  # of a class of prompts

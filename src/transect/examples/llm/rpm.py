@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""So many requests per client and minute; what is more is turned away, even while the engine is idle."""
+"""So many requests per client and minute; any more are turned away, even while the engine is idle."""
 
 from transect.lang import Instant, Map, Param, Tally, lru, now, param, seconds, tally
 from transect.llm import Client, Queue, Refuse, Request, Verdict
@@ -8,7 +8,7 @@ from .fcfs import Fcfs
 
 
 class Rpm(Fcfs):
-    """First come, first served, of what is within the limit."""
+    """First come, first served, for requests within the limit."""
 
     limit: Param[int] = param(20)  # requests per client in any 60 seconds
     taken: Tally[Client, int] = tally(16384)

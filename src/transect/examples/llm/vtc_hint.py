@@ -10,7 +10,7 @@ from .vtc import INPUT, OUTPUT, Vtc
 class HintedVtc(Vtc):
     """Charge the expected output at admission, then only what exceeds it; give back what was not produced.
 
-    Who derives from it says what to expect, and what one request teaches for the next.
+    A derived policy says what to expect, and what one request teaches for the next.
     """
 
     ahead: Local[int] = local(0)  # output tokens charged at admission

@@ -23,7 +23,7 @@ def output_cost(x: int, y: int) -> int:
 
 
 class ProfiledVtc(Vtc):
-    """VTC where a token costs the more, the longer the text before it."""
+    """VTC where a token costs more, the longer the text before it is."""
 
     def admit(self, request: Request) -> None:
         self.served[request.client] += ONCE

@@ -7,9 +7,9 @@ from .vtc import INPUT, OUTPUT, Vtc
 
 
 class WeightedVtc(Vtc):
-    """VTC where each token costs a client the less, the greater its weight.
+    """VTC where each token costs a client less, the greater its weight is.
 
-    Tokens times a whole rate: charges add up exactly, however they are cut.
+    A charge is tokens times an integer rate, so charges add up exactly, however they are split.
     """
 
     def charge(self, request: Request, prompt: int, output: int) -> None:

@@ -6,7 +6,7 @@ from transect.rpc import Cause, Code, Element, Forward, Outcome, Reject, Rpc, Ve
 
 
 class Admission(Element):
-    """At most `most` calls at once; of the rest, a share passes that falls with the share which failed lately."""
+    """At most `most` calls at once; the larger the share that failed lately, the smaller the share that passes."""
 
     most: Param[int] = param(100)
     running: int = 0

@@ -6,7 +6,7 @@ from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict
 
 
 class HeaderRouting(Element):
-    """The header `x-version` chooses a route; a version that nobody serves is an error, none is the usual way."""
+    """The header `x-version` chooses a route; without it, the usual one; a version that nobody serves is an error."""
 
     routes: Map[str, str] = table(64)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose a call is, found out once, where its caller shows who he is; the layers behind hear it (docs/stack.md)."""
+"""Finds out once whose a call is, where its caller shows it, and tells the layers behind (docs/stack.md)."""
 
 from transect.lang import Map, table, text
 from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict, digest

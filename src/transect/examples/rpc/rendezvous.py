@@ -10,8 +10,8 @@ class Ask(Message):
 
 
 class Rendezvous(Element):
-    """The route with the highest hash of user and route (Thaler and Ravishankar, 1998), among those that have no more
-    than so much of the mean load (Mirrokni, Thorup and Zadimoghaddam, 2018)."""
+    """The route with the highest hash of user and route (Thaler and Ravishankar, 1998), among those whose load is no
+    more than `most` percent of the mean (Mirrokni, Thorup and Zadimoghaddam, 2018)."""
 
     routes: Map[int, str] = table(64)
     load: Tally[int, int] = tally(64)  # calls under way

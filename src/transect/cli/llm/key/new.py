@@ -14,25 +14,25 @@ from transect.base.bounded import whole
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 
-BARE = re.compile(r"[A-Za-z0-9_-]+")  # names that TOML wants no quotes around
+BARE = re.compile(r"[A-Za-z0-9_-]+")  # names that need no quotes in TOML
 
 
 def new(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose key it is to be.")],
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose key it will be.")],
     add_to: Annotated[
         Path | None,
         typer.Option(
             "--add-to",
             metavar="FILE",
             show_default=False,
-            help="Add the new tenant to this configuration; of one that is there already only the hash is printed.",
+            help="Add a new tenant to this configuration; for one that is in it already, the hash is only printed.",
         ),
     ] = None,
 ) -> int:
     """Make an API key: it is shown once, and the configuration holds its hash.
 
     A key is 32 random bytes. Add the printed hash to `keys` of the tenant; several keys may be in force at once, so
-    that one can be replaced without a moment between.
+    that one can replace another without a gap.
     """
     import msgspec
 
@@ -54,7 +54,7 @@ def new(
 
 
 def _added(path: Path, tenant: str, key: str, lines: str) -> int:
-    """Append the tenant to the file, which stays as it is where that is not all there is to do."""
+    """Append the tenant to the file; if it is in it already, or the file has mistakes, the file stays as it is."""
     from transect.llm.config import ConfigError
     from transect.llm.gateway.settings import parse_gateway
 
