@@ -29,7 +29,9 @@ class ProfiledForesight(HintedVtc):
     """Expect the mean output after prompts of that length, over all clients, and charge what it will cost."""
 
     first: Param[int] = param(256)  # tokens; before anything has ended
-    margin: Param[int] = param(115)  # percent of the mean: who owes too much is soon the least and chosen
+    margin: Param[int] = param(
+        115
+    )  # percent of the mean: who has paid too much is soon the least, and chosen
     tokens: Tally[int, int] = tally(8)  # output of requests that have ended, by class of their prompt; 7: all
     ended: Tally[int, int] = tally(8)
 

@@ -166,7 +166,8 @@ class StreamUnary(Method, bases.StreamUnary):
 
     def future(self, request_iterator: Any, *args: Any, **named: Any) -> Any:
         uploading, steps, start = self._begun(request_iterator, Given(*args, **named))
-        return Future(uploading.carried, steps, start, self._deserialize)
+        carried = uploading.carried
+        return Future(carried, steps, start, self._deserialize, apart=carried.touches.replies)
 
     def _begun(self, requests: Any, given: Given) -> tuple[Upload, Steps, Callable[[Send], Any]]:
         """An RPC, what is to be done for it, and how its call begins."""

@@ -80,9 +80,21 @@ class Future(grpc.Call, bases.Future):
     """An RPC under way.  Steps run in the thread that makes it, in gRPC's, and in a timer's; one at a time."""
 
     def __init__(
-        self, carried: Carried, steps: Steps, start: Callable[[Send], Any], finish: Callable[[bytes], Any]
+        self,
+        carried: Carried,
+        steps: Steps,
+        start: Callable[[Send], Any],
+        finish: Callable[[bytes], Any],
+        *,
+        apart: bool = False,
     ) -> None:
+        """`apart`: what follows the reply waits for headers, so it has a thread of its own.
+
+        gRPC may tell of the end of an upload before it tells of its headers, and tells both in one thread, which must
+        not wait for itself.
+        """
         super().__init__()
+        self._apart = apart
         self._carried = carried
         self._steps = steps
         self._start = start  # → gRPC's future
@@ -113,7 +125,7 @@ class Future(grpc.Call, bases.Future):
     def _do(self, step: Sleep | Send) -> None:
         if isinstance(step, Send):
             self._call = self._start(step)
-            self._call.add_done_callback(self._replied)
+            self._call.add_done_callback(self._replied_apart if self._apart else self._replied)
             if self._cancelled:
                 self._call.cancel()
             return
@@ -131,6 +143,9 @@ class Future(grpc.Call, bases.Future):
                 return
             self._timer = None
         self._advance(None, None)
+
+    def _replied_apart(self, call: Any) -> None:
+        threading.Thread(target=self._replied, args=(call,), name="transect-reply", daemon=True).start()
 
     def _replied(self, call: Any) -> None:
         try:
