@@ -9,6 +9,7 @@ sites, which a running kernel has thrown away.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,6 +107,21 @@ class Expected:
         if not 0 <= at <= len(self.memory) - size:
             raise KernelDataError(f"{address:#x} is not in the kernel's constant memory")
         return self.memory[at : at + size]
+
+    @cached_property
+    def pointers(self) -> tuple[int, ...]:
+        """Link addresses of the words of data, also of what is written at start alone, in which the image has the
+        address of a function, ascending."""
+        symbols, (low, high) = self.image.symbols, self.text
+        found: list[int] = []
+        words = sorted(relocations(self.image).words)
+        for first, last in (("__start_ro_after_init", "__end_ro_after_init"), ("_sdata", "_edata")):
+            start, end = symbols.address(first), symbols.address(last)
+            data = self.image.read(start, end - start)
+            some = words[bisect_left(words, start) : bisect_left(words, end - 7)]
+            values = (int.from_bytes(data[w - start : w - start + 8], "little") for w in some)
+            found += [word for word, value in zip(some, values, strict=True) if low <= value < high]
+        return tuple(sorted(found))
 
     # ------------------------------------------------------------ patch sites
 

@@ -80,13 +80,15 @@ class PageTables:
         top = address >> (11 + 9 * self.levels)
         return top in (0, (1 << (64 - (11 + 9 * self.levels))) - 1)
 
-    def pages(self, start: int, end: int, limit: int = 1 << 20) -> Iterator[Page]:
-        """All mapped pages that touch [start, end), by ascending address.
+    def pages(self, start: int, end: int, limit: int = 1 << 20, executable: bool = False) -> Iterator[Page]:
+        """All mapped pages that touch [start, end), by ascending address; `executable`: those alone.
 
         Raises `KernelDataError` beyond `limit` tables: page tables that refer to each other do not go on for ever.
         """
         self_left = [limit]
-        yield from self._below(self.root & FRAME, self.levels, 0, (True, True, True), start, end, self_left)
+        yield from self._below(
+            self.root & FRAME, self.levels, 0, (True, True, True), start, end, self_left, executable
+        )
 
     def _below(
         self,
@@ -97,6 +99,7 @@ class PageTables:
         start: int,
         end: int,
         left: list[int],
+        executables: bool,
     ) -> Iterator[Page]:
         left[0] -= 1
         if left[0] < 0:
@@ -117,8 +120,10 @@ class PageTables:
                 executable and not entry & NO_EXECUTE,
                 user and bool(entry & USER),
             )
+            if executables and not now[1]:
+                continue
             if level == 1 or (level <= 3 and entry & HUGE):
                 size = 1 << shift
                 yield Page(virtual, entry & FRAME & ~(size - 1), size, *now)
             else:
-                yield from self._below(entry & FRAME, level - 1, virtual, now, start, end, left)
+                yield from self._below(entry & FRAME, level - 1, virtual, now, start, end, left, executables)

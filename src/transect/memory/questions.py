@@ -11,16 +11,18 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 
+from transect.linux.errors import KernelDataError
 from transect.linux.expected import Expected
 from transect.linux.pages import NotMapped, Page
 from transect.memory import walks
 from transect.memory.machine import MASK, PAGE, Machine
 
-MODULES_END = 0xFFFFFFFFFF000000
-AREA = 0xFFFFFFFFC0000000  # where modules may be
+CODE = 1 << 63, 0xFFFFFFFFFF000000  # the kernel's half, up to the page that all processes may call
 MOST = 4096  # of anything that is listed
 SIZE = 64  # bytes of evidence
 PACK = 2 << 20  # bytes that BPF programs share
+REAL_MODE = 1 << 20  # bytes of memory that code in real mode reaches
+UNOWNED = 256 << 20  # bytes of executable memory that nobody owns and that are looked into, per round
 _EMPTY = (b"\xcc" * PAGE, bytes(PAGE))  # traps, or nothing at all
 TEXTS = 7  # parts of a module's memory at most
 
@@ -133,48 +135,74 @@ class Answers:
                 start = machine.u64(page + btf.field("kprobe_insn_page", "insns").offset)
                 yield start, start + PAGE, name
 
+    def _real_mode(self) -> Iterator[tuple[int, int]]:
+        """What processors begin with, below the first MiB: nothing in the kernel calls it."""
+        machine, btf = self.machine, self.machine.known.btf
+        if "real_mode_header" not in machine.known.symbols:
+            return
+        header = machine.u64(machine.symbol("real_mode_header"))
+        text, end = (
+            machine.u32(header + btf.field("real_mode_header", n).offset) for n in ("text_start", "ro_end")
+        )
+        if text < end <= REAL_MODE:
+            yield machine.where.linear + text, machine.where.linear + end
+
     def stray_code(self) -> list[int]:
         """First pages of stretches of executable memory in which nothing is known.
 
         Kernels that keep modules in large pages (7.x) fill what is free with traps: that is no code.
         """
-        packs = self._packs()
+        others = [*self._packs(), *self._real_mode(), *self._text()]
         found: list[int] = []
-        end = 0  # where the last stray page ends
-        for page in self.machine.tables.pages(AREA, MODULES_END):
-            for start in self._unknown(page, packs) if page.executable else ():
-                if start != end:
+        end, left = 0, UNOWNED  # where the last stray page ends; bytes that may still be looked into
+        for page in self.machine.tables.pages(*CODE, executable=True):
+            for start, full in self._unknown(page, others):
+                left -= PAGE
+                if full and start != end:
                     found.append(start)
-                end = start + PAGE
-        return found[:MOST]
+                if full:
+                    end = start + PAGE
+                if len(found) >= MOST or (left <= 0 and found):
+                    return found
+                if left <= 0:
+                    raise KernelDataError(
+                        f"more than {UNOWNED >> 20} MiB of executable memory belong to nobody"
+                    )
+        return found
 
-    def _unknown(self, page: Page, packs: list[int]) -> Iterator[int]:
-        """The 4 KiB pieces of a page which nothing on record touches, and which are not empty."""
+    def _unknown(self, page: Page, others: list[tuple[int, int]]) -> Iterator[tuple[int, bool]]:
+        """The 4 KiB pieces of a page which nothing on record and none of the others touch, and whether anything is in
+        them."""
         for first in range(0, page.size, PACK):  # a machine that lies may have pages of a gigabyte there
             size = min(PACK, page.size - first)
             pieces = range(page.virtual + first, page.virtual + first + size, PAGE)
-            pieces_left = [p for p in pieces if not self._known(p, p + PAGE, packs)]
+            pieces_left = [p for p in pieces if not self._known(p, p + PAGE, others)]
             if not pieces_left:
                 continue
             data = self.machine.physical.read(page.physical + first, size)
             for start in pieces_left:
                 at = start - pieces.start
-                if data[at : at + PAGE] not in _EMPTY:
-                    yield start
+                yield start, data[at : at + PAGE] not in _EMPTY
 
-    def _known(self, start: int, end: int, packs: list[int]) -> bool:
-        """Whether anything on record lies between the two addresses."""
+    def _known(self, start: int, end: int, others: list[tuple[int, int]]) -> bool:
+        """Whether anything on record, or one of the others, lies between the two addresses."""
         index = bisect_right(self._starts, end - 1) - 1
         if index >= 0 and self.books[index][1] > start:
             return True
-        return any(start < p + PACK and p < end for p in packs)
+        return any(first < end and start < last for first, last in others)
 
-    def _packs(self) -> list[int]:
+    def _text(self) -> Iterator[tuple[int, int]]:
+        low, high = map(self.machine.known.symbols.address, ("_stext", "_etext"))
+        yield self.machine.running(low), self.machine.running(high)
+
+    def _packs(self) -> Iterator[tuple[int, int]]:
         """Pages that BPF programs share; programs of the kernel itself (classic BPF) are in no other record."""
         machine, btf = self.machine, self.machine.known.btf
         pointer = btf.field("bpf_prog_pack", "ptr").offset - btf.field("bpf_prog_pack", "list").offset
         packs = walks.doubly(machine.read, machine.symbol("pack_list"), MOST)
-        return [machine.u64(node + pointer) for node, _ in packs]
+        for node, _ in packs:
+            start = machine.u64(node + pointer)
+            yield start, start + PACK
 
     # ------------------------------------------------------------ what the package says
 
@@ -301,6 +329,17 @@ class Answers:
                 address = machine.linked(machine.u64(node - link + at))
                 found.update(range(address, address + 5))  # an optimised one is a jump
         return found
+
+    def changed_pointers(self) -> list[int]:
+        machine, found, page, data = self.machine, list[int](), -1, b""
+        for word in self.expected.pointers:
+            if word // PAGE != page:
+                page = word // PAGE
+                data = machine.read(machine.running(page * PAGE), PAGE)
+            now = int.from_bytes(data[word % PAGE : word % PAGE + 8], "little")
+            if now and not self.trusted_code(now):
+                found.append(machine.running(word))
+        return found[:MOST]
 
     def changed_tables(self) -> list[int]:
         expected, machine = self.expected, self.machine

@@ -11,7 +11,7 @@ again, where it stands, before it counts (restarting a whole walk starves under 
 | chain     | a loop, the bound                                                                                      |
 | rb-tree   | each child names its parent; order of addresses is not assumed                                         |
 | xarray    | each node's shift is one level below its parent's, its parent pointer                                  |
-| maple     | pivots ascend within the parent's range                                                                |
+| maple     | each node names its parent; pivots ascend within the parent's range; a leaf holds something            |
 """
 
 from __future__ import annotations
@@ -261,6 +261,8 @@ class MapleLayout:
 
 
 DENSE, LEAF, RANGE, GAPS = range(4)  # enum maple_type
+NODE = 255  # a node has 256 bytes, and a multiple of them for its address
+IS_ROOT = 1  # in the place of its parent, a root has the address of its tree with this mark
 TOP = (1 << 64) - 1
 
 
@@ -282,28 +284,33 @@ def _ranges(read: Read, tree: int, most: int, layout: MapleLayout) -> Iterator[i
         if root and root & 3 == 0:
             yield root
         return
-    stack = [(root, 0, TOP)]
+    stack = [(root, tree | IS_ROOT, 0, TOP)]
     steps = 0
     while stack:
-        entry, low, high = stack.pop()
+        entry, parent, low, high = stack.pop()
         steps += 1
         if steps > most + SPECIAL:
             raise WalkError(f"the maple tree at {tree:#x} has more than {most} entries")
-        for child, first, last, leaf in _maple_node(read, entry, low, high, tree, layout):
+        for child, first, last, leaf in _maple_node(read, entry, parent, low, high, tree, layout):
             if leaf:
                 yield child
             else:
-                stack.append((child, first, last))
+                stack.append((child, entry & ~NODE, first, last))
 
 
 def _maple_node(
-    read: Read, entry: int, low: int, high: int, tree: int, layout: MapleLayout
+    read: Read, entry: int, parent: int, low: int, high: int, tree: int, layout: MapleLayout
 ) -> list[tuple[int, int, int, bool]]:
     """Children of a node with their ranges: of a leaf in order, of the others last first (they go onto a stack)."""
-    kind, node = entry >> 3 & 15, entry & ~0xFF
+    kind, node = entry >> 3 & 15, entry & ~NODE
     if kind > GAPS:
         raise WalkError(f"the maple tree at {tree:#x} has a node of an unknown kind ({kind}) at {node:#x}")
-    data = read(node, 256)
+    data = read(node, NODE + 1)
+    up = int.from_bytes(data[:8], "little")  # with the place in the parent, but for the root
+    if (up if parent & IS_ROOT else up & ~NODE) != parent:
+        raise WalkError(
+            f"the maple tree at {tree:#x} is broken: {node:#x} does not name {parent:#x} above it"
+        )
     if kind == DENSE:
         at, count = layout.dense
         slots = struct.unpack_from(f"<{count}Q", data, at)
@@ -324,4 +331,6 @@ def _maple_node(
         if last >= high:
             break
         first = last + 1
+    if not found and not parent & IS_ROOT:  # the kernel joins what is less than half full to a neighbour
+        raise WalkError(f"the maple tree at {tree:#x} is broken: there is nothing in {node:#x}")
     return found if kind == LEAF else found[::-1]

@@ -18,14 +18,14 @@ from transect.memory.native.probes import native
 from transect.memory.record import LogRecorder
 from transect.memory.replay import notes_of
 from transect.memory.report import table
-from transect.memory.scan import scan
+from transect.memory.scan import Engine, scan
 from transect.memory.standard import FOLDER, chosen, of_file
 from transect.memory.watch import Event, Watch
 from transect.replay import compare, read
 
 QUICK = (
-    "SystemCalls", "Interrupts", "Tables", "Ftrace", "Kprobes", "Tracepoints", "BpfPrograms", "Netfilter", "Notifiers",
-    "Terminals", "HiddenModules", "MissingModules", "StrayCode", "Taint", "HiddenTasks", "HiddenThreads",
+    "SystemCalls", "Interrupts", "Tables", "Pointers", "Ftrace", "Kprobes", "Tracepoints", "BpfPrograms", "Netfilter",
+    "Notifiers", "Terminals", "HiddenModules", "MissingModules", "StrayCode", "Taint", "HiddenTasks", "HiddenThreads",
     "HiddenChildren", "TaskFlags", "BorrowedCredentials", "SharedCredentials",
 )  # fmt: skip
 HIDDEN = {"HiddenModules", "StrayCode"}  # the module itself, taken out of the list
@@ -35,6 +35,7 @@ TECHNIQUES = {
     "module_sysfs": HIDDEN,
     "module_everywhere": {"StrayCode"},
     "system_call": {"SystemCalls", "Tables", *HIDDEN},
+    "protocol": {"Pointers", *HIDDEN},
     "sequence": {"Tables", *HIDDEN},
     "proc": {"Tables", *HIDDEN},
     "gate": {"Interrupts", *HIDDEN},
@@ -46,7 +47,8 @@ TECHNIQUES = {
 }
 TASKS = {
     "task_list": {"HiddenTasks", *HIDDEN},
-    "task_number": {"HiddenTasks", "HiddenChildren", *HIDDEN},
+    "task_number": {"HiddenTasks", "HiddenThreads", "HiddenChildren", *HIDDEN},
+    "task_thread": {"HiddenThreads", *HIDDEN},
     "task_both": {"HiddenChildren", *HIDDEN},
     "task_flag": {"TaskFlags", *HIDDEN},
     "credentials": {"BorrowedCredentials", *HIDDEN},
@@ -82,6 +84,26 @@ def test_a_task_that_is_tampered_with_is_found(guest: Guest, how: str) -> None:
         named = {p for p, r in results.items() for f in r.findings if dict(f.evidence).get("pid") == pid}
         assert named == TASKS[how] - HIDDEN
         assert results["HiddenModules"].findings
+    guest.shell(f"kill -9 {pid}")
+
+
+def test_code_outside_of_all_modules_is_found_without_a_module_that_hides(guest: Guest) -> None:
+    with guest.tampered("protocol", hide=0):
+        for engine in (None, native):
+            results = guest.scan(*QUICK, engine=engine)
+            assert {p for p, r in results.items() if r.findings} == {"StrayCode", "Pointers"}
+            (found,) = results["Pointers"].findings
+            assert dict(found.evidence)["table"].startswith("tcp_prot+")
+
+
+@pytest.mark.parametrize("engine", [None, native], ids=["interpreter", "c"])
+def test_an_area_that_is_missing_from_the_tree_is_found(guest: Guest, engine: Engine | None) -> None:
+    pid = guest.process()
+    guest.shell(f"until grep -q nanosleep /proc/{pid}/wchan; do sleep 0.1; done")  # its memory is as it stays
+    with guest.tampered("task_area", pid=pid, hide=0):
+        (found,) = guest.scan("MemoryAreas", engine=engine)["MemoryAreas"].findings
+        assert dict(found.evidence) | {"pid": pid} == dict(found.evidence)
+    assert not guest.scan("MemoryAreas", engine=engine)["MemoryAreas"].findings
     guest.shell(f"kill -9 {pid}")
 
 

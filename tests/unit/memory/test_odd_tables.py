@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from transect.linux.errors import KernelDataError
 from transect.linux.pages import ENTRIES, HUGE, PRESENT, WRITE, PageTables
 from transect.memory import questions
 from transect.memory.questions import MOST, Answers
@@ -26,13 +27,33 @@ class Lying:
         return (self.table * -(-size // len(self.table)))[:size]
 
 
+def asked(memory: Lying) -> Any:
+    """What is asked about a kernel that has its text nowhere near."""
+    answers: Any = object.__new__(Answers)
+    answers.machine = SimpleNamespace(
+        tables=PageTables(memory.read, 0, 4),
+        physical=memory,
+        known=SimpleNamespace(symbols=SimpleNamespace(address=lambda name: 0)),
+        running=lambda address: address,
+    )
+    answers.__dict__.update(books=[], _starts=[], _packs=lambda: [], _real_mode=lambda: [])
+    return answers
+
+
 @pytest.mark.parametrize("flags", [0, HUGE], ids=["tables that lead to themselves", "pages of a gigabyte"])
 def test_code_that_lies_nowhere_is_looked_for_in_pieces(flags: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "MODULES_END", questions.AREA + (64 << 20))  # a part of it is enough
+    monkeypatch.setattr(questions, "UNOWNED", 64 << 20)  # a part of it is enough
     memory = Lying(flags)
-    answers: Any = object.__new__(Answers)
-    answers.machine = SimpleNamespace(tables=PageTables(memory.read, 0, 4), physical=memory)
-    answers.__dict__.update(books=[], _starts=[], _packs=lambda: [])
+    answers = asked(memory)
     found = answers.stray_code()
-    assert found[:1] == [questions.AREA] and len(found) <= MOST
+    assert found[:1] == [0xFFFF_8000_0000_0000] and len(found) <= MOST
     assert memory.largest <= questions.PACK
+
+
+def test_empty_memory_that_is_executable_everywhere_is_not_called_clean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(questions, "_EMPTY", (Lying(HUGE).table,))
+    monkeypatch.setattr(questions, "UNOWNED", 64 << 20)
+    with pytest.raises(KernelDataError, match="more than 64 MiB of executable memory belong to nobody"):
+        asked(Lying(HUGE)).stray_code()

@@ -218,8 +218,11 @@ def test_an_xarray_whose_nodes_do_not_fit(shift: int, parent: int) -> None:
 MAPLE = walks.MapleLayout(root=0, wide=(8, 128, 16), gaps=(8, 80, 10), dense=(8, 31))
 
 
-def mnode(memory: Memory, node: int, pivots: list[int], slots: list[int], gaps: bool = False) -> None:
-    memory.words[node] = 1
+def mnode(
+    memory: Memory, node: int, pivots: list[int], slots: list[int], gaps: bool = False, above: int = HEAD | 1
+) -> None:
+    """`above`: its parent, with its place there; the root has the tree and a mark."""
+    memory.words[node] = above
     memory.words |= {node + 8 + 8 * i: p for i, p in enumerate(pivots)}
     memory.words |= {node + (80 if gaps else 128) + 8 * i: s for i, s in enumerate(slots)}
 
@@ -228,8 +231,8 @@ def test_a_maple_tree_in_order() -> None:
     memory = Memory()
     memory.words[HEAD] = 0x10000 | 3 << 3 | 2
     mnode(memory, 0x10000, [0xFFF], [0x20000 | 1 << 3 | 4, 0x30000 | 1 << 3 | 4], gaps=True)
-    mnode(memory, 0x20000, [0x0FF, 0x1FF, 0xFFF], [0, 0xA000, 0xB000])
-    mnode(memory, 0x30000, [0x1FFF], [0xC000, 0])
+    mnode(memory, 0x20000, [0x0FF, 0x1FF, 0xFFF], [0, 0xA000, 0xB000], above=0x10006)
+    mnode(memory, 0x30000, [0x1FFF], [0xC000, 0], above=0x1000E)
     assert list(walks.maple(memory.read, HEAD, 100, MAPLE)) == [0xA000, 0xB000, 0xC000]
 
 
@@ -238,4 +241,29 @@ def test_a_maple_tree_whose_pivots_fall() -> None:
     memory.words[HEAD] = 0x20000 | 1 << 3 | 2
     mnode(memory, 0x20000, [0x1FF, 0x0FF, 0xFFF], [0xA000, 0xB000, 0xC000])
     with pytest.raises(WalkError, match="pivots"):
+        list(walks.maple(memory.read, HEAD, 100, MAPLE))
+
+
+@pytest.mark.parametrize(
+    ("slots", "above"),
+    [([0, 0, 0], 0x10006), ([0, 0xA000, 0xB000], 0x40006), ([0, 0xA000, 0xB000], 0)],
+    ids=["nothing is in it", "another node is above it", "all of it is zero"],
+)
+def test_a_maple_tree_with_a_leaf_that_is_none(slots: list[int], above: int) -> None:
+    memory = Memory()
+    memory.words[HEAD] = 0x10000 | 3 << 3 | 2
+    mnode(memory, 0x10000, [0xFFF], [0x20000 | 1 << 3 | 4, 0x30000 | 1 << 3 | 4], gaps=True)
+    mnode(memory, 0x20000, [0x0FF, 0x1FF, 0xFFF] if above else [], slots if above else [], above=above)
+    mnode(memory, 0x30000, [0x1FFF], [0xC000, 0], above=0x1000E)
+    with pytest.raises(
+        WalkError, match=r"is broken: (there is nothing in 0x20000|0x20000 does not name 0x10000)"
+    ):
+        list(walks.maple(memory.read, HEAD, 100, MAPLE))
+
+
+def test_a_root_of_another_tree_is_no_root() -> None:
+    memory = Memory()
+    memory.words[HEAD] = 0x20000 | 1 << 3 | 2
+    mnode(memory, 0x20000, [0xFFF], [0xA000], above=0x9001)
+    with pytest.raises(WalkError, match="does not name"):
         list(walks.maple(memory.read, HEAD, 100, MAPLE))

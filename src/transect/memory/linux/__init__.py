@@ -31,6 +31,7 @@ from transect.memory.linux.callbacks import (
 )
 from transect.memory.linux.code import (
     bytes_at,
+    changed_pointers,
     changed_tables,
     changed_text,
     direct_calls,
@@ -91,6 +92,7 @@ __all__ = [
     "all_threads",
     "bpf_programs",
     "bytes_at",
+    "changed_pointers",
     "changed_tables",
     "changed_text",
     "direct_calls",

@@ -94,6 +94,13 @@ def changed_tables() -> Sequence[u64]:
 
 
 @intrinsic(effect="outside-read")
+def changed_pointers() -> Sequence[u64]:
+    """Where the kernel's writable data had pointers to functions, as its package says, that lead to no trusted code
+    now."""
+    raise NotImplementedError
+
+
+@intrinsic(effect="outside-read")
 def stray_code() -> Sequence[u64]:
-    """Executable pages in the area of modules which no module, BPF program or trampoline accounts for."""
+    """Executable pages of the kernel's half of memory which no module, BPF program or trampoline accounts for."""
     raise NotImplementedError

@@ -32,6 +32,7 @@ class Memory(Struct, of="mm_struct"):
     """The memory of a process."""
 
     areas: Sequence[Area] = maple("mm_mt")
+    counted: i32 = at("map_count")
     code: u64 = at("start_code")
 
 

@@ -45,6 +45,7 @@ DIRECT = {  # questions that C answers itself: those without arguments give addr
     "memory.system_calls": "tm_system_calls",
     "memory.direct_calls": "tm_direct_calls",
     "memory.gates": "tm_gates",
+    "memory.changed_pointers": "tm_changed_pointers",
     "memory.changed_tables": "tm_changed_tables",
     "memory.changed_text": "tm_changed_text",
     "memory.stray_code": "tm_stray_code",

@@ -33,7 +33,8 @@ SAID = 1 << 22  # bytes of a round's reports
 DONE, PROBLEM, MOVED = range(3)
 CAUGHT = 2  # the kind of a report, as `tm_say` writes it
 PACKAGED = frozenset(
-    f"memory.{name}" for name in ("original", "direct_calls", "changed_tables", "changed_text")
+    f"memory.{name}"
+    for name in ("original", "direct_calls", "changed_tables", "changed_pointers", "changed_text")
 )
 REMEMBERED = 1024
 SIZE, SAYS = struct.Struct("<I"), struct.Struct("<BI")
@@ -51,7 +52,7 @@ class CMachine(ct.Structure):
         ("slide", U64), ("base", U64), ("root", U64), ("levels", U64), ("text", U64), ("image_size", U64),
         ("banner", U64), ("banner_size", U64), ("banner_text", ct.c_char_p), ("expected", ct.c_char_p),
         ("expected_at", U64), ("expected_size", U64), ("closed", ct.c_char_p), ("text_low", U64), ("text_high", U64),
-        ("sites", ct.c_void_p), ("sites_count", U64),
+        ("sites", ct.c_void_p), ("sites_count", U64), ("pointers", ct.c_void_p), ("pointers_count", U64),
     )  # fmt: skip
 
 
@@ -74,8 +75,9 @@ class CRound(ct.Structure):
 class Mapped:
     """A machine's memory file in our address space, and what C knows of the machine."""
 
-    def __init__(self, machine: Machine, package: bool, text: bool) -> None:
-        """`package`: the constant memory of the kernel's package is needed; `text`: its patched places, too.
+    def __init__(self, machine: Machine, package: bool, text: bool, pointers: bool) -> None:
+        """`package`: the constant memory of the kernel's package is needed; `text`: its patched places, too;
+        `pointers`: those to functions in its data.
 
         Raises `Unavailable` for a target whose memory is no file, OSError.
         """
@@ -105,9 +107,9 @@ class Mapped:
         c.text_low, c.text_high = symbols.address("_stext"), symbols.address("_etext")
         self._keep += [table, machine.known.banner]
         if package and machine.known.image is not None:
-            self._package(Answers(machine), text)
+            self._package(Answers(machine), text, pointers)
 
-    def _package(self, answers: Answers, text: bool) -> None:
+    def _package(self, answers: Answers, text: bool, pointers: bool) -> None:
         c, expected = self.known, answers.expected
         c.expected, c.expected_at, c.expected_size = expected.memory, expected.start, len(expected.memory)
         self._keep.append(expected)
@@ -116,6 +118,10 @@ class Mapped:
             c.closed = expected.closed
             c.sites, c.sites_count = sites.buffer_info()
             self._keep += [sites, expected.closed]
+        if pointers:
+            held = array("Q", expected.pointers)
+            c.pointers, c.pointers_count = held.buffer_info()
+            self._keep.append(held)
 
     @property
     def there(self) -> bool:
@@ -143,7 +149,9 @@ class Native:
         artifact, made = emit(programs, frozenset(layouts_of_roots()))
         self._library = library(artifact, flags)
         used = {i.name for p in programs for i in p.intrinsics}
-        self.mapped = Mapped(machine, bool(used & PACKAGED), "memory.changed_text" in used)
+        self.mapped = Mapped(
+            machine, bool(used & PACKAGED), "memory.changed_text" in used, "memory.changed_pointers" in used
+        )
         self.probes: Mapping[str, NativeProbe] = {
             p.program.name: NativeProbe(self.mapped, p, e, self._library)
             for p, e in zip(prepared, made, strict=True)

@@ -87,8 +87,9 @@ class CBooks(ct.Structure):
         ("part_bytes", U64), ("texts", U64), ("bpf", U64), ("bpf_link", U64), ("trampolines", U64), ("ops_list", U64),
         ("ops_trampoline", U64), ("ops_size", U64), ("slots", U64 * 2), ("slot_pages", U64), ("page_list", U64),
         ("page_insns", U64), ("packs", U64), ("pack_list", U64), ("pack_pointer", U64), ("kprobes", U64),
-        ("kprobe_link", U64), ("kprobe_address", U64), ("calls", U64), ("calls_end", U64), ("idt", U64), ("early", U64),
-        ("early_end", U64), ("tables", U64), ("tables_end", U64),
+        ("kprobe_link", U64), ("kprobe_address", U64),
+        ("real_mode", U64), ("real_mode_text", U64), ("real_mode_end", U64), ("calls", U64), ("calls_end", U64),
+        ("idt", U64), ("early", U64), ("early_end", U64), ("tables", U64), ("tables_end", U64),
     )  # fmt: skip
 
 
@@ -259,7 +260,9 @@ def books(btf: Btf, symbols: Symbols) -> CBooks:
         "page_insns": at("kprobe_insn_page", "insns"), "packs": symbols.address("pack_list"),
         "pack_list": at("bpf_prog_pack", "list"), "pack_pointer": at("bpf_prog_pack", "ptr"),
         "kprobes": symbols.address("kprobe_table"), "kprobe_link": at("kprobe", "hlist"),
-        "kprobe_address": at("kprobe", "addr"), "calls": symbols.address("sys_call_table"),
+        "kprobe_address": at("kprobe", "addr"), "real_mode": symbol("real_mode_header"),
+        "real_mode_text": at("real_mode_header", "text_start"), "real_mode_end": at("real_mode_header", "ro_end"),
+        "calls": symbols.address("sys_call_table"),
         "calls_end": symbols.next_address(symbols.address("sys_call_table")) or 0,
         "idt": symbols.address("idt_table"), "early": symbol("early_idt_handler_array"),
         "early_end": symbols.next_address(symbol("early_idt_handler_array")) or 0,

@@ -35,6 +35,15 @@ class Text(Probe):
             self.report("changed code", at=at, name=linux.name_of(at), now=now, before=before)
 
 
+class Pointers(Probe):
+    """Pointers to functions in data that the kernel may write: operations of protocols, of drivers, of everything."""
+
+    def scan(self) -> None:
+        for at in linux.changed_pointers():
+            now = linux.u64_at(at)
+            self.report("a pointer leads to unknown code", at=at, table=linux.name_of(at), leads_to=now)
+
+
 class Tables(Probe):
     """The kernel's constant tables: operations of files, of sequences in /proc, of everything."""
 

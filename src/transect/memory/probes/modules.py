@@ -31,7 +31,7 @@ class MissingModules(Probe):
 
 
 class StrayCode(Probe):
-    """Executable pages where modules lie, which nothing on record accounts for."""
+    """Executable pages of the kernel, wherever they lie, which nothing on record accounts for."""
 
     def scan(self) -> None:
         for page in linux.stray_code():

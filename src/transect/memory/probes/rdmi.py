@@ -74,13 +74,17 @@ class NetfilterHooks(Probe):
 
 
 class MemoryAreas(Probe):
-    """9. The memory of processes."""
+    """9. The memory of processes, all of it: the kernel counts the areas, too."""
 
     def scan(self) -> None:
         for task in linux.tasks():
             if task.memory is not None:
+                found = 0
                 for area in task.memory.areas:
+                    found += 1
                     self.show("memory", pid=task.pid, start=area.start, end=area.end, flags=area.flags)
+                if found != task.memory.counted:
+                    self.report("areas are missing", pid=task.pid, found=found, counted=task.memory.counted)
 
 
 class TerminalDrivers(Probe):

@@ -24,7 +24,7 @@ class HiddenTasks(Probe):
 
 
 class HiddenThreads(Probe):
-    """Threads that run, or are about to, and which the table of process numbers does not know."""
+    """Threads that the table of process numbers does not know: of processes, and those that run or are about to."""
 
     def scan(self) -> None:
         known = {task.address for task in linux.all_threads()}
@@ -34,6 +34,10 @@ class HiddenThreads(Probe):
         for task in linux.runnable():
             if task.address not in known:
                 self.report("is runnable without a number", pid=task.pid, comm=task.comm, task=task.address)
+        for process in linux.tasks():
+            for task in process.threads:
+                if task.address not in known:
+                    self.report("a thread without a number", pid=task.pid, comm=task.comm, task=task.address)
 
 
 class HiddenChildren(Probe):

@@ -8,8 +8,9 @@
 #define TM_MOST 4096
 #define TM_EVIDENCE 64
 #define TM_PACK (UINT64_C(2) << 20)
-#define TM_AREA UINT64_C(0xFFFFFFFFC0000000)
-#define TM_AREA_END UINT64_C(0xFFFFFFFFFF000000)
+#define TM_REAL_MODE (UINT64_C(1) << 20)
+#define TM_UNOWNED (UINT64_C(256) << 20)
+#define TM_CODE_END UINT64_C(0xFFFFFFFFFF000000)
 
 /* Where the kernel keeps its books of code, and how; link addresses of symbols, 0: this kernel has no such thing. */
 struct tm_books {
@@ -19,6 +20,7 @@ struct tm_books {
     uint64_t slots[2], slot_pages, page_list, page_insns;
     uint64_t packs, pack_list, pack_pointer;
     uint64_t kprobes, kprobe_link, kprobe_address;
+    uint64_t real_mode, real_mode_text, real_mode_end;
     uint64_t calls, calls_end;                 /* the table of system calls */
     uint64_t idt, early, early_end;            /* handlers of early boot */
     uint64_t tables, tables_end;               /* constant tables */
@@ -278,6 +280,21 @@ static __attribute__((unused)) struct tm_items tm_changed_tables(struct ts_call 
     return tm_values(call, &list);
 }
 
+/* Pointers to functions in data that the kernel writes: those that lead to no code on record any more. */
+static __attribute__((unused)) struct tm_items tm_changed_pointers(struct ts_call *call)
+{
+    const struct tm_machine *m = tm_round_of(call)->machine;
+    struct tm_list list = {NULL, 0, 0};
+    tm_must(call, m->expected != NULL || tm_wrong(call, "the kernel's package is needed for this; give it by --kernel"));
+    for (uint64_t i = 0; i < m->pointers_count; i++) {
+        uint64_t at = tm_running(m, m->pointers[i]), now = tm_u64_at(call, at);
+        if (now && !tm_trusted_code(call, now) && list.count < TM_MOST) {
+            tm_give(call, &list, at);
+        }
+    }
+    return tm_values(call, &list);
+}
+
 /* Link addresses of bytes under kprobes that are on record. */
 static struct tm_seen *tm_probed(struct ts_call *call, const struct tm_books *b)
 {
@@ -371,8 +388,8 @@ static __attribute__((unused)) struct tm_items tm_changed_text(struct ts_call *c
 
 struct tm_stray {
     struct tm_list found;
-    const uint64_t *packs;
-    uint64_t packs_count, end, tables; /* where the last stray page ended; tables that were read */
+    struct tm_book *others; /* what is no code that anybody calls by a pointer, but in its place */
+    uint64_t others_count, end, tables, looked; /* where the last stray page ended; tables and bytes that were read */
 };
 
 static bool tm_on_record(struct ts_call *call, const struct tm_stray *s, uint64_t start, uint64_t end)
@@ -381,15 +398,16 @@ static bool tm_on_record(struct ts_call *call, const struct tm_stray *s, uint64_
     if (near != NULL && near->end > start) {
         return true;
     }
-    for (uint64_t i = 0; i < s->packs_count; i++) {
-        if (start < s->packs[i] + TM_PACK && s->packs[i] < end) {
+    for (uint64_t i = 0; i < s->others_count; i++) {
+        if (start < s->others[i].end && s->others[i].start < end) {
             return true;
         }
     }
     return false;
 }
 
-static void tm_stray_page(struct ts_call *call, struct tm_stray *s, uint64_t virtual, uint64_t physical, uint64_t size)
+/* Whether to go on. */
+static bool tm_stray_page(struct ts_call *call, struct tm_stray *s, uint64_t virtual, uint64_t physical, uint64_t size)
 {
     for (uint64_t at = 0; at < size; at += TM_PAGE) {
         if (tm_on_record(call, s, virtual + at, virtual + at + TM_PAGE)) {
@@ -399,16 +417,22 @@ static void tm_stray_page(struct ts_call *call, struct tm_stray *s, uint64_t vir
         tm_must(call, data != NULL || tm_wrong(call, "no memory at physical %#lx", TM_HEX(physical + at)));
         bool empty = (data[0] == 0 || data[0] == 0xCC) && memcmp(data, data + 1, TM_PAGE - 1) == 0;
         if (!empty) {
-            if (virtual + at != s->end && s->found.count < TM_MOST) {
+            if (virtual + at != s->end) {
                 tm_give(call, &s->found, virtual + at);
             }
             s->end = virtual + at + TM_PAGE;
         }
+        s->looked += TM_PAGE;
+        if (s->found.count >= TM_MOST || (s->looked >= TM_UNOWNED && s->found.count)) {
+            return false;
+        }
+        tm_must(call, s->looked < TM_UNOWNED || tm_wrong(call, "more than %lu MiB of executable memory belong to nobody",
+                                                         TM_HEX(TM_UNOWNED >> 20)));
     }
+    return true;
 }
 
-static void tm_stray_below(struct ts_call *call, struct tm_stray *s, uint64_t table, uint64_t level, uint64_t base,
-                           bool executable)
+static bool tm_stray_below(struct ts_call *call, struct tm_stray *s, uint64_t table, uint64_t level, uint64_t base)
 {
     const struct tm_machine *m = tm_round_of(call)->machine;
     tm_must(call, s->tables++ < 1 << 20 || tm_wrong(call, "these page tables have more tables than the limit"));
@@ -420,19 +444,20 @@ static void tm_stray_below(struct ts_call *call, struct tm_stray *s, uint64_t ta
         if (level == m->levels && i >= 256) {
             virtual |= ~UINT64_C(0) << (shift + 9);
         }
-        if (!(entry & 1) || virtual + (UINT64_C(1) << shift) - 1 < TM_AREA || virtual >= TM_AREA_END) {
+        if (!(entry & 1) || !(virtual >> 63) || virtual >= TM_CODE_END) { /* the kernel has the upper half */
             continue;
         }
-        bool now = executable && !(entry >> 63);
+        bool now = !(entry >> 63);
         if (level == 1 || (level <= 3 && entry & 1 << 7)) {
             uint64_t size = UINT64_C(1) << shift;
-            if (now) {
-                tm_stray_page(call, s, virtual, entry & TM_FRAME & ~(size - 1), size);
+            if (now && !tm_stray_page(call, s, virtual, entry & TM_FRAME & ~(size - 1), size)) {
+                return false;
             }
-        } else {
-            tm_stray_below(call, s, entry & TM_FRAME, level - 1, virtual, now);
+        } else if (now && !tm_stray_below(call, s, entry & TM_FRAME, level - 1, virtual)) {
+            return false;
         }
     }
+    return true;
 }
 
 static __attribute__((unused)) struct tm_items tm_stray_code(struct ts_call *call)
@@ -440,13 +465,23 @@ static __attribute__((unused)) struct tm_items tm_stray_code(struct ts_call *cal
     const struct tm_machine *m = tm_round_of(call)->machine;
     const struct tm_books *b = tm_books_of(call);
     struct tm_list list = tm_linked_at(call, b->packs, 0, TM_MOST);
-    uint64_t *packs = ts_take(&call->arena, list.count * sizeof *packs);
-    for (uint64_t i = 0; i < list.count; i++) {
-        packs[i] = tm_u64_at(call, list.items[i].address - b->pack_list + b->pack_pointer);
+    struct tm_book *others = ts_take(&call->arena, (list.count + 2) * sizeof *others);
+    struct tm_stray s = {{NULL, 0, 0}, others, 0, 0, 0, 0};
+    for (uint64_t i = 0; i < list.count; i++) { /* pages that BPF programs share */
+        uint64_t start = tm_u64_at(call, list.items[i].address - b->pack_list + b->pack_pointer);
+        others[s.others_count++] = (struct tm_book){start, start + TM_PACK};
     }
-    struct tm_stray s = {{NULL, 0, 0}, packs, list.count, 0, 0};
+    if (b->real_mode) { /* what processors begin with */
+        uint64_t header = tm_u64_at(call, tm_symbol(m, b->real_mode));
+        uint64_t text = tm_u32_at(call, header + b->real_mode_text);
+        uint64_t end = tm_u32_at(call, header + b->real_mode_end);
+        if (text < end && end <= TM_REAL_MODE) {
+            others[s.others_count++] = (struct tm_book){m->linear + text, m->linear + end};
+        }
+    }
+    others[s.others_count++] = (struct tm_book){tm_running(m, m->text_low), tm_running(m, m->text_high)};
     tm_keep_books(call);
-    tm_stray_below(call, &s, m->root & TM_FRAME, m->levels, 0, true);
+    tm_stray_below(call, &s, m->root & TM_FRAME, m->levels, 0);
     return tm_values(call, &s.found);
 }
 

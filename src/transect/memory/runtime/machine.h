@@ -38,6 +38,8 @@ struct tm_machine {
     uint64_t text_low, text_high;   /* link addresses of text proper */
     const uint64_t *sites;          /* link addresses of patched places of five bytes or more, ascending */
     uint64_t sites_count;
+    const uint64_t *pointers;       /* link addresses of words of data in which functions stood at first */
+    uint64_t pointers_count;
 };
 
 struct tm_page {

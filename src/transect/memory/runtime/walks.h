@@ -270,7 +270,8 @@ static __attribute__((unused)) bool tm_in_order(struct ts_call *call, uint64_t r
 /* ---------------------------------------------------------------- xarray and maple tree */
 
 struct tm_entry {
-    uint64_t entry, parent, above, last; /* of an xarray: its node's shift + 1 above; of a maple tree: its range */
+    uint64_t entry, parent, above, last; /* of an xarray: its node's shift + 1 above; of a maple tree: above and
+                                             last are its range */
 };
 
 struct tm_stack {
@@ -338,7 +339,8 @@ static __attribute__((unused)) bool tm_maple_node(struct ts_call *call, uint64_t
                                                    const struct tm_shapes *at, struct tm_stack *stack,
                                                    struct tm_list *list)
 {
-    uint64_t kind = top.entry >> 3 & 15, node = top.entry & ~UINT64_C(0xFF), low = top.parent, high = top.last;
+    uint64_t kind = top.entry >> 3 & 15, node = top.entry & ~UINT64_C(0xFF), low = top.above, high = top.last, up;
+    uint32_t held = list->count;
     if (kind > 3) {
         return tm_wrong(call, "the maple tree at %#lx has a node of an unknown kind (%lu) at %#lx", TM_HEX(tree),
                         TM_HEX(kind), TM_HEX(node));
@@ -346,6 +348,11 @@ static __attribute__((unused)) bool tm_maple_node(struct ts_call *call, uint64_t
     const uint8_t *data = tm_copy(call, node, 256);
     if (data == NULL) {
         return false;
+    }
+    memcpy(&up, data, 8); /* with the place in the parent, but for the root */
+    if ((top.parent & 1 ? up : up & ~UINT64_C(0xFF)) != top.parent) {
+        return tm_wrong(call, "the maple tree at %#lx is broken: %#lx does not name %#lx above it", TM_HEX(tree),
+                        TM_HEX(node), TM_HEX(top.parent));
     }
     if (kind == 0) {
         for (uint64_t i = 0; i < at->dense[1]; i++) {
@@ -375,12 +382,15 @@ static __attribute__((unused)) bool tm_maple_node(struct ts_call *call, uint64_t
         if (slot > TM_SPECIAL && kind == 1 && (slot & 3) == 0) {
             tm_add(call, list, (struct tm_found){slot, 0, NULL, 0});
         } else if (slot > TM_SPECIAL && kind != 1) {
-            tm_push(call, stack, (struct tm_entry){slot, first, 0, last});
+            tm_push(call, stack, (struct tm_entry){slot, node, first, last});
         }
         if (last >= high) {
             break;
         }
         first = last + 1;
+    }
+    if (list->count == held && stack->count == bottom && !(top.parent & 1)) {
+        return tm_wrong(call, "the maple tree at %#lx is broken: there is nothing in %#lx", TM_HEX(tree), TM_HEX(node));
     }
     for (uint64_t a = bottom, b = stack->count; a + 1 < b; a++) { /* the first child comes off first */
         struct tm_entry swapped = stack->items[a];
@@ -404,7 +414,7 @@ static __attribute__((unused)) bool tm_ranges(struct ts_call *call, uint64_t tre
         }
         return true;
     }
-    tm_push(call, &stack, (struct tm_entry){root, 0, 0, UINT64_MAX});
+    tm_push(call, &stack, (struct tm_entry){root, tree | 1, 0, UINT64_MAX});
     while (stack.count) {
         struct tm_entry top = stack.items[--stack.count];
         if (++steps > most + TM_SPECIAL) {
