@@ -22,6 +22,8 @@ MOST = 4096  # of anything that is listed
 SIZE = 64  # bytes of evidence
 PACK = 2 << 20  # bytes that BPF programs share
 REAL_MODE = 1 << 20  # bytes of memory that code in real mode reaches
+KEXEC = ("kexec_image", "kexec_crash_image")
+CONTROL = 2 * PAGE  # bytes of code that goes over to another kernel: KEXEC_CONTROL_PAGE_ORDER
 UNOWNED = 256 << 20  # bytes of executable memory that nobody owns and that are looked into, per round
 _EMPTY = (b"\xcc" * PAGE, bytes(PAGE))  # traps, or nothing at all
 TEXTS = 7  # parts of a module's memory at most
@@ -147,12 +149,23 @@ class Answers:
         if text < end <= REAL_MODE:
             yield machine.where.linear + text, machine.where.linear + end
 
+    def _kexec(self) -> Iterator[tuple[int, int]]:
+        """What goes over to a kernel that has been loaded for kexec, or for a crash."""
+        machine, symbols, btf = self.machine, self.machine.known.symbols, self.machine.known.btf
+        for name in KEXEC:
+            image = machine.u64(machine.symbol(name)) if name in symbols and "vmemmap_base" in symbols else 0
+            if image:
+                page = machine.u64(image + btf.field("kimage", "control_code_page").offset)
+                number = (page - machine.u64(machine.symbol("vmemmap_base"))) // btf.struct("page").size
+                start = machine.where.linear + number * PAGE
+                yield start, start + CONTROL
+
     def stray_code(self) -> list[int]:
         """First pages of stretches of executable memory in which nothing is known.
 
         Kernels that keep modules in large pages (7.x) fill what is free with traps: that is no code.
         """
-        others = [*self._packs(), *self._real_mode(), *self._text()]
+        others = [*self._packs(), *self._real_mode(), *self._kexec(), *self._text()]
         found: list[int] = []
         end, left = 0, UNOWNED  # where the last stray page ends; bytes that may still be looked into
         for page in self.machine.tables.pages(*CODE, executable=True):

@@ -129,6 +129,26 @@ def test_a_benign_module_is_no_finding(guest: Guest) -> None:
         assert guest.found(*QUICK) == set()
 
 
+KEXEC = """
+import ctypes, os, sys
+flags, command = int(sys.argv[1]), b"quiet\\0"
+kernel = os.open(sys.argv[2], os.O_RDONLY) if flags & 4 else -1
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.syscall(320, kernel, -1, ctypes.c_ulong(len(command)), command, ctypes.c_ulong(flags)):
+    sys.exit(os.strerror(ctypes.get_errno()))
+"""
+UNLOAD, NO_INITRAMFS = 1, 4  # of kexec_file_load(2)
+
+
+def test_a_kernel_that_waits_for_kexec_is_no_finding(guest: Guest) -> None:
+    guest.shell(f"python3 -c '{KEXEC}' {NO_INITRAMFS} {guest.target.image}")
+    try:
+        for engine in (None, native):
+            assert guest.found("StrayCode", engine=engine) == set()
+    finally:
+        guest.shell(f"python3 -c '{KEXEC}' {UNLOAD}")
+
+
 def test_nothing_is_left(guest: Guest) -> None:
     assert guest.found(engine=native) == set()
 

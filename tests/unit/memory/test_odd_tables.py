@@ -36,7 +36,7 @@ def asked(memory: Lying) -> Any:
         known=SimpleNamespace(symbols=SimpleNamespace(address=lambda name: 0)),
         running=lambda address: address,
     )
-    answers.__dict__.update(books=[], _starts=[], _packs=lambda: [], _real_mode=lambda: [])
+    answers.__dict__.update(books=[], _starts=[], _packs=lambda: [], _real_mode=lambda: [], _kexec=lambda: [])
     return answers
 
 

@@ -18,6 +18,7 @@ from transect.memory import walks
 from transect.memory.layout import Layout
 from transect.memory.native.lowering import MemoryViews
 from transect.memory.paths import Path, resolve, root
+from transect.memory.questions import KEXEC
 from transect.memory.roots import layouts_of_roots
 from transect.memory.views import Bound, Views
 
@@ -88,7 +89,8 @@ class CBooks(ct.Structure):
         ("ops_trampoline", U64), ("ops_size", U64), ("slots", U64 * 2), ("slot_pages", U64), ("page_list", U64),
         ("page_insns", U64), ("packs", U64), ("pack_list", U64), ("pack_pointer", U64), ("kprobes", U64),
         ("kprobe_link", U64), ("kprobe_address", U64),
-        ("real_mode", U64), ("real_mode_text", U64), ("real_mode_end", U64), ("calls", U64), ("calls_end", U64),
+        ("real_mode", U64), ("real_mode_text", U64), ("real_mode_end", U64), ("kexec", U64 * 2),
+        ("kexec_control", U64), ("vmemmap", U64), ("page_size", U64), ("calls", U64), ("calls_end", U64),
         ("idt", U64), ("early", U64), ("early_end", U64), ("tables", U64), ("tables_end", U64),
     )  # fmt: skip
 
@@ -262,6 +264,9 @@ def books(btf: Btf, symbols: Symbols) -> CBooks:
         "kprobes": symbols.address("kprobe_table"), "kprobe_link": at("kprobe", "hlist"),
         "kprobe_address": at("kprobe", "addr"), "real_mode": symbol("real_mode_header"),
         "real_mode_text": at("real_mode_header", "text_start"), "real_mode_end": at("real_mode_header", "ro_end"),
+        "kexec": (U64 * 2)(*(symbol(n) if "vmemmap_base" in symbols else 0 for n in KEXEC)),
+        "kexec_control": at("kimage", "control_code_page") if symbol("kexec_image") else 0,
+        "vmemmap": symbol("vmemmap_base"), "page_size": btf.struct("page").size,
         "calls": symbols.address("sys_call_table"),
         "calls_end": symbols.next_address(symbols.address("sys_call_table")) or 0,
         "idt": symbols.address("idt_table"), "early": symbol("early_idt_handler_array"),

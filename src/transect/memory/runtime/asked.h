@@ -9,6 +9,7 @@
 #define TM_EVIDENCE 64
 #define TM_PACK (UINT64_C(2) << 20)
 #define TM_REAL_MODE (UINT64_C(1) << 20)
+#define TM_CONTROL (2 * TM_PAGE)
 #define TM_UNOWNED (UINT64_C(256) << 20)
 #define TM_CODE_END UINT64_C(0xFFFFFFFFFF000000)
 
@@ -21,6 +22,7 @@ struct tm_books {
     uint64_t packs, pack_list, pack_pointer;
     uint64_t kprobes, kprobe_link, kprobe_address;
     uint64_t real_mode, real_mode_text, real_mode_end;
+    uint64_t kexec[2], kexec_control, vmemmap, page_size;
     uint64_t calls, calls_end;                 /* the table of system calls */
     uint64_t idt, early, early_end;            /* handlers of early boot */
     uint64_t tables, tables_end;               /* constant tables */
@@ -465,7 +467,7 @@ static __attribute__((unused)) struct tm_items tm_stray_code(struct ts_call *cal
     const struct tm_machine *m = tm_round_of(call)->machine;
     const struct tm_books *b = tm_books_of(call);
     struct tm_list list = tm_linked_at(call, b->packs, 0, TM_MOST);
-    struct tm_book *others = ts_take(&call->arena, (list.count + 2) * sizeof *others);
+    struct tm_book *others = ts_take(&call->arena, (list.count + 4) * sizeof *others);
     struct tm_stray s = {{NULL, 0, 0}, others, 0, 0, 0, 0};
     for (uint64_t i = 0; i < list.count; i++) { /* pages that BPF programs share */
         uint64_t start = tm_u64_at(call, list.items[i].address - b->pack_list + b->pack_pointer);
@@ -477,6 +479,15 @@ static __attribute__((unused)) struct tm_items tm_stray_code(struct ts_call *cal
         uint64_t end = tm_u32_at(call, header + b->real_mode_end);
         if (text < end && end <= TM_REAL_MODE) {
             others[s.others_count++] = (struct tm_book){m->linear + text, m->linear + end};
+        }
+    }
+    for (int which = 0; which < 2; which++) { /* what goes over to another kernel */
+        uint64_t image = b->kexec[which] ? tm_u64_at(call, tm_symbol(m, b->kexec[which])) : 0;
+        if (image) {
+            uint64_t page = tm_u64_at(call, image + b->kexec_control);
+            uint64_t number = (page - tm_u64_at(call, tm_symbol(m, b->vmemmap))) / b->page_size;
+            others[s.others_count++] =
+                (struct tm_book){m->linear + number * TM_PAGE, m->linear + number * TM_PAGE + TM_CONTROL};
         }
     }
     others[s.others_count++] = (struct tm_book){tm_running(m, m->text_low), tm_running(m, m->text_high)};
