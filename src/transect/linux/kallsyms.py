@@ -38,6 +38,7 @@ AROUND = 2 * LONGEST  # bytes: it and the index of the tokens, which is smaller
 MOST = 1 << 22  # symbols at most
 MASK = (1 << 64) - 1
 BANNER = b"Linux version "
+PLACES = 4  # that a message names
 SAMPLES = 64  # neighbours in the order of names that are looked at
 
 
@@ -108,11 +109,25 @@ class Symbols:
         return self.index(name.encode()) is not None
 
     def address(self, name: str) -> int:
-        """Raises `KernelDataError` when the kernel has no such symbol."""
-        index = self.index(name.encode())
-        if index is None:
+        """Raises `KernelDataError` when the kernel has no such symbol, or several (static ones of several files)."""
+        found = dict.fromkeys(self._all(name.encode()))
+        if not found:
             raise KernelDataError(f"this kernel has no symbol `{name}`")
-        return self.addresses[index]
+        if len(found) > 1:
+            places = ", ".join(f"{address:#x}" for address in islice(found, PLACES))
+            places += ", …" if len(found) > PLACES else ""
+            raise KernelDataError(
+                f"this kernel has {len(found)} symbols `{name}`, and which is meant cannot be told: {places}"
+            )
+        return next(iter(found))
+
+    def _all(self, name: bytes) -> Iterator[int]:
+        """The addresses of all symbols of that name."""
+        order, names = self.by_name, self.names
+        for at in range(bisect_left(order, name, key=lambda i: names[i][1:]), len(order)):
+            if names[order[at]][1:] != name:
+                return
+            yield self.addresses[order[at]]
 
     def near(self, address: int) -> tuple[str, int] | None:
         """The last symbol at or before an address, and how far behind it the address is."""

@@ -100,13 +100,22 @@ def test_without_an_order_that_serves_the_names_are_sorted(form: str, swapped: i
     assert {name: symbols.address(name) for name in wanted} == wanted
 
 
-def test_of_equal_names_the_first_counts() -> None:
+def test_a_name_that_several_symbols_have_is_refused() -> None:
     names = (b"Ttwice", b"Tonce", b"dtwice")
-    assert (
-        Symbols(names, (1, 2, 3)).address("twice")
-        == Symbols(names, (1, 2, 3), (1, 0, 2)).address("twice")
-        == 1
-    )
+    for order in ((), (1, 0, 2)):
+        symbols = Symbols(names, (1, 2, 3), order)
+        assert symbols.address("once") == 2 and "twice" in symbols
+        with pytest.raises(
+            KernelDataError, match="2 symbols `twice`, and which is meant cannot be told: 0x1, 0x3"
+        ):
+            symbols.address("twice")
+    many = Symbols((b"tmany",) * 9, tuple(range(9)))
+    with pytest.raises(KernelDataError, match="9 symbols `many`, .*: 0x0, 0x1, 0x2, 0x3, …"):
+        many.address("many")
+
+
+def test_one_place_under_one_name_twice_is_one_symbol() -> None:
+    assert Symbols((b"Talias", b"talias"), (7, 7)).address("alias") == 7
 
 
 def test_the_address_of_the_stretch_is_found_when_addresses_are_absolute() -> None:
