@@ -110,7 +110,7 @@ class Symbols:
 
     def address(self, name: str) -> int:
         """Raises `KernelDataError` when the kernel has no such symbol, or several (static ones of several files)."""
-        found = dict.fromkeys(self._all(name.encode()))
+        found: dict[int, None] = dict.fromkeys(self._all(name.encode()))
         if not found:
             raise KernelDataError(f"this kernel has no symbol `{name}`")
         if len(found) > 1:
@@ -119,7 +119,8 @@ class Symbols:
             raise KernelDataError(
                 f"this kernel has {len(found)} symbols `{name}`, and which is meant cannot be told: {places}"
             )
-        return next(iter(found))
+        (only,) = found
+        return only
 
     def _all(self, name: bytes) -> Iterator[int]:
         """The addresses of all symbols of that name."""

@@ -110,7 +110,7 @@ def test_a_name_that_several_symbols_have_is_refused() -> None:
         ):
             symbols.address("twice")
     many = Symbols((b"tmany",) * 9, tuple(range(9)))
-    with pytest.raises(KernelDataError, match="9 symbols `many`, .*: 0x0, 0x1, 0x2, 0x3, …"):
+    with pytest.raises(KernelDataError, match=r"9 symbols `many`, .*: 0x0, 0x1, 0x2, 0x3, …"):
         many.address("many")
 
 
