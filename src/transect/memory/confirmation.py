@@ -213,6 +213,11 @@ def wait(progress: Progress, since: Mark, patience_s: float | None = None) -> bo
     return True
 
 
+def distinct(said: Iterable[Said]) -> list[Said]:
+    """Each report once: several elements may tell of one thing."""
+    return list({one.key: one for one in said}.values())
+
+
 @dataclass
 class Confirmation:
     """What one probe said, round after round, and since when."""
@@ -251,11 +256,11 @@ class Confirmation:
         self._since = {}
 
     def said(self, said: Iterable[Said]) -> list[Said]:
-        """Take what a round said; return the part that is confirmed.  Raises `KernelDataError`."""
+        """Take what a round said; return the part that is confirmed, each report once.  Raises `KernelDataError`."""
         before, self._since = self._since, {}
         confirmed: list[Said] = []
         after: Mark | None = None
-        for one in said:
+        for one in distinct(said):
             key = one.key
             if key in before:
                 since = before[key]

@@ -21,7 +21,7 @@ from transect.core.types import SeqType, ViewType
 from transect.lang.tape import LiveTape, Tape
 from transect.linux.errors import KernelDataError
 from transect.memory import confirmation, questions
-from transect.memory.confirmation import Confirmation, progress_of
+from transect.memory.confirmation import Confirmation, distinct, progress_of
 from transect.memory.findings import Result, Said, Scan, Verdict
 from transect.memory.layout import Layout
 from transect.memory.machine import Machine
@@ -269,7 +269,7 @@ class _Look:
             self.verdict,
             findings=tuple(self.findings),
             shown=self.shown,
-            unstable=tuple(s for s in self.said if s.key not in keys),
+            unstable=tuple(s for s in distinct(self.said) if s.key not in keys),
             problem=self.problem,
             rounds=self.rounds,
             reads=self.reads,

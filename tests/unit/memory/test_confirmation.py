@@ -261,6 +261,11 @@ def test_what_never_is_so_is_found_where_the_rest_cannot_be_confirmed() -> None:
     assert (result.verdict, result.findings, result.unstable) == ("found", (NEVER,), (HIDDEN,))
 
 
+def test_what_several_elements_say_alike_is_told_once() -> None:
+    result, _ = rounds(Target(), [NEVER, HIDDEN, NEVER, HIDDEN])
+    assert (result.verdict, result.findings, result.unstable) == ("found", (NEVER,), (HIDDEN,))
+
+
 def test_a_dump_is_what_it_is() -> None:
     target = Target()
     target.physical.live = False
