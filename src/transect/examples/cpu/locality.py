@@ -12,7 +12,8 @@ class Group(Hint):
 
 
 class Locality(Scheduler):
-    """A task with a hint runs on its group's CPU, unless strangers keep that CPU busy or another group wakes the task.
+    """A task with a hint runs on its group's CPU, unless strangers keep that CPU busy while another is idle, or
+    another group wakes the task.
 
     Who wakes whom says more than a hint: partners that hints separate by mistake run as if there were no hints.
     """
