@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -41,6 +41,14 @@ def vm(
     ] = None,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Processors.")] = 2,
     memory: Annotated[int, typer.Option(metavar="MIB", min=256, help="Memory.")] = 1024,
+    ram: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Keep the machine's memory in this new file, which `transect memory` reads.",
+        ),
+    ] = None,
     limit: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Kill the command after this time.")
     ] = 300,
@@ -52,11 +60,21 @@ def vm(
     """
     if not command:
         return usage("no command to run", "transect vm -- uname -r")
+    if ram is not None and (wrong := _no_place(ram)):
+        return usage(*wrong)
     from transect.vm import NotStarted, Setup, TimeLimit, Vm, VmError, find, own
 
     try:
         chosen = own(kernel) if kernel else find(version, say=_say)
-        setup = Setup(chosen, cpus=cpus, memory_mib=memory, job=job, life_s=round(limit) + 120)
+        # Memory is looked at by what the kernel's package has, and at an address drawn by chance, as anywhere.
+        boot: Literal["elf", "compressed"] = "compressed" if ram and chosen.compressed else "elf"
+        setup = Setup(
+            chosen, cpus=cpus, memory_mib=memory, job=job, ram=ram, boot=boot, life_s=round(limit) + 120
+        )
+        if ram is not None:
+            # One of Debian's is found by its release.
+            image = f" --kernel {kernel}" if kernel else ""
+            _say(f"its memory is in {ram}: `transect memory ps ram:{ram}{image}`")
         with Vm(setup, say=_say) as machine:
             cwd = Path.cwd()
             done = machine.run(
@@ -71,6 +89,17 @@ def vm(
     except VmError as off:
         raise Unavailable("a virtual machine", str(off), off.hint) from None
     return done.code
+
+
+def _no_place(ram: Path) -> tuple[str, str] | None:
+    """Why memory cannot be kept there, and what helps."""
+    if ram.exists():
+        return f"{ram} exists, and is not overwritten", "give another path"
+    if "," in str(ram):
+        return f"{ram}: QEMU takes no path with a comma", "give another path"
+    if not ram.absolute().parent.is_dir():
+        return f"{ram.parent} is no folder", "give a file of a folder that is there: /dev/shm/vm.ram"
+    return None
 
 
 def _say(text: str) -> None:

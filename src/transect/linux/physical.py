@@ -142,8 +142,8 @@ class FileMemory:
         self._closing()
 
 
-def ram(path: Path | str, low: int | None = None) -> FileMemory:
-    """A virtual machine's RAM file (`memory-backend-file`, share=on).
+def ram(path: Path | str, low: int | None = None, live: bool = True) -> FileMemory:
+    """A virtual machine's RAM file (`memory-backend-file`, share=on); not `live`: a copy, or what is left of one.
 
     `low`: bytes below the hole for devices under 4 GiB.  QEMU's q35 machine puts 2 GiB there when the machine has 2.75
     GiB or more, otherwise everything; this is the default.
@@ -154,7 +154,7 @@ def ram(path: Path | str, low: int | None = None) -> FileMemory:
     extents = [Extent(0, min(low, size), 0)]
     if size > low:
         extents.append(Extent(1 << 32, (1 << 32) + size - low, low))
-    return FileMemory(path, extents, live=True)
+    return FileMemory(path, extents, live=live)
 
 
 def dump(path: Path | str) -> Physical:
@@ -172,7 +172,9 @@ def dump(path: Path | str) -> Physical:
         return Kdump(path, Plain(path))
     if head[: len(Rearranged.MAGIC)] == Rearranged.MAGIC:
         return Kdump(path, Rearranged(path))
-    raise KernelDataError(f"{path} is neither an ELF core nor a LiME or kdump file")
+    raise KernelDataError(
+        f"{path} is neither an ELF core nor a LiME or kdump file (raw:FILE is a copy of RAM)"
+    )
 
 
 def _core(path: Path | str, head: bytes) -> Iterator[Extent]:

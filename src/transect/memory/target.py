@@ -4,6 +4,7 @@
 | address                | what it is                                                                                |
 |------------------------|-------------------------------------------------------------------------------------------|
 | `ram:FILE[?low=SIZE]`  | a VM's shared RAM (`memory-backend-file,share=on`), live                                  |
+| `raw:FILE[?low=SIZE]`  | a copy of such a file, or one whose machine has ended: what it holds does not change      |
 | `core:FILE`            | a dump: ELF core, LiME, kdump (zlib)                                                      |
 | `qmp:SOCKET`           | a QEMU by its monitor: its shared RAM file when it has one, else a dump taken now         |
 | `roce://HOST/GRANT`    | RDMA READs over RoCEv2; the file holds what the target's /proc/transect_grant says;       |
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from transect.memory.roce.grant import Grant
     from transect.memory.roce.transport import Udp
 
-SCHEMES = ("ram", "core", "qmp", "roce")
-OPTIONS = {"ram": {"low"}, "roce": {"via", "own"}}
+SCHEMES = ("ram", "raw", "core", "qmp", "roce")
+OPTIONS = {"ram": {"low"}, "raw": {"low"}, "roce": {"via", "own"}}
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -85,8 +86,9 @@ def size(text: str) -> int:
 def memory_of(address: Address) -> Physical:
     """Raises `BadTarget`, OSError, `KernelDataError` for a damaged dump."""
     match address.scheme:
-        case "ram":
-            return ram(address.place, size(address.options["low"]) if "low" in address.options else None)
+        case "ram" | "raw":
+            low = size(address.options["low"]) if "low" in address.options else None
+            return ram(address.place, low, live=address.scheme == "ram")
         case "core":
             return dump(address.place)
         case "qmp":

@@ -49,7 +49,7 @@ class Watch:
     """Other machines' kernels, looked at by turns: `transect memory run`."""
 
     targets: Sequence[str]
-    """As `transect memory run` takes them: `ram:FILE`, `core:FILE`, `qmp:SOCKET`, `roce://HOST/GRANT`."""
+    """As `transect memory run` takes them: `ram:FILE`, `raw:FILE`, `core:FILE`, `qmp:SOCKET`, `roce://HOST/GRANT`."""
     name: str = "watch"
     """Of the part; the instances are STACK.NAME, STACK.NAME-2 …"""
     kernel: str = ""

@@ -30,7 +30,10 @@ Via: TypeAlias = Annotated[
 ]
 Target: TypeAlias = Annotated[
     str,
-    typer.Argument(metavar="TARGET", help="ram:FILE (a live VM), core:FILE, qmp:SOCKET, roce://HOST/GRANT."),
+    typer.Argument(
+        metavar="TARGET",
+        help="ram:FILE (a live VM), raw:FILE (a copy), core:FILE, qmp:SOCKET, roce://HOST/GRANT.",
+    ),
 ]
 Kernel: TypeAlias = Annotated[
     Path | None,
