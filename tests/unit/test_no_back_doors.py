@@ -28,6 +28,7 @@ NEVER = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}  # modules whose 
 MAY_STAY = {
     "the name comes from the fields of a class of ours, by `dataclasses.fields`, slots or a constant table": """
         analysis/expressions.py:_become
+        analysis/summary.py:_spelt
         analysis/translation.py:Translation._one
         analysis/translation.py:Translation._wrapped
         base/record.py:_key

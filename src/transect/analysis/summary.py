@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loops that are not unrolled: their results are unknown functions of everything that they read.
 
-This is sound: a loop is a function of what it reads, so a proof for every such function holds for it.  A loop that
-cannot be expressed in this way (one that returns from within, or writes tables) raises `Unsupported`.
+This is sound: a loop is a function of what it reads, so a proof for every such function holds for it.  Loops that say
+the same, in the tree, are the same function, also in two versions of a policy.  A loop that cannot be expressed in this
+way (one that returns from within, or writes tables) raises `Unsupported`.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from typing import assert_never
 
 from transect.analysis.entries import Evaluating, assume_of_entries
@@ -17,6 +20,8 @@ from transect.core import ir
 from transect.core.effects import Effects, Facts, bindings, nodes
 from transect.core.ir import FieldKind
 
+SUMMARY = "summary of "  # what the names of these functions begin with
+
 
 def summarised_value(evaluator: Evaluating, e: ir.Reduce | ir.MakeSet, path: Path) -> Value:
     """A reduction as an unknown function."""
@@ -25,7 +30,7 @@ def summarised_value(evaluator: Evaluating, e: ir.Reduce | ir.MakeSet, path: Pat
         raise Unsupported(f"one value {_over(e.source)} by what does more than compute")
     if isinstance(e, ir.MakeSet):
         raise Unsupported(f"a set of what stands {_over(e.source)}")
-    name = f"{_name(evaluator, e)} {e.op}"
+    name = f"{SUMMARY}{e.op} {_meaning(evaluator.program, e, touched)}"
 
     def whole(at: Path) -> Value:
         return unknown(name, e.type, evaluator.world.assume, _inputs(evaluator, e, touched, at))
@@ -44,7 +49,7 @@ def summarised_loop(evaluator: Evaluating, s: ir.For, path: Path) -> list[End]:
         raise Unsupported(f"a loop {_over(s.source)} that writes outside data")
     inputs = _inputs(evaluator, s, touched, path)
     evaluator.world.unfollowed[s.span] = f"a loop {_over(s.source)}"
-    name = _name(evaluator, s)
+    name = f"{SUMMARY}for {_meaning(evaluator.program, s, touched)}"
     for field in sorted(touched.written_fields):
         _havoc_field(evaluator, field, name, inputs, path)
     types = {
@@ -87,9 +92,28 @@ def _over(source: ir.Source) -> str:
             assert_never(source)
 
 
-def _name(evaluator: Evaluating, node: ir.Expr | ir.Stmt) -> str:
-    """A name for each place of a program."""
-    return f"{evaluator.program.name} {evaluator.program.source_hash[:8]} {node.span}"
+def _meaning(program: ir.Program, part: ir.Reduce | ir.For, touched: Effects) -> str:
+    """A name for everything that decides what a part of a program does, its inputs apart: the part, the helpers that it
+    calls, the declarations of the fields that it touches, and the views."""
+    calls, helpers = {node.function for node in nodes(part) if isinstance(node, ir.Call)}, []
+    for helper in reversed(program.functions):  # each stands after those that it calls
+        if helper.name in calls:
+            helpers.append(helper)
+            calls |= {node.function for node in nodes(helper) if isinstance(node, ir.Call)}
+    fields = [f for f in program.state if f.name in touched.read_fields | touched.written_fields]
+    views = program.views if touched.view_reads else ()
+    told = _spelt((program.stratum, part, helpers, fields, views))
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _spelt(part: object) -> str:
+    """The tree as text, without places and docstrings.  Equal values that are not the same (0.0 and -0.0) differ."""
+    if dataclasses.is_dataclass(part):
+        told = [f.name for f in dataclasses.fields(part) if f.compare and f.name != "doc"]
+        return f"{type(part).__name__}({', '.join(f'{n}={_spelt(getattr(part, n))}' for n in told)})"
+    if isinstance(part, list | tuple):
+        return f"[{', '.join(map(_spelt, part))}]"
+    return repr(part)
 
 
 def _inputs(evaluator: Evaluating, part: ir.Expr | ir.For, touched: Effects, path: Path) -> tuple[Term, ...]:
@@ -104,8 +128,7 @@ def _inputs(evaluator: Evaluating, part: ir.Expr | ir.For, touched: Effects, pat
         if isinstance(node, ir.Local)
     }
     for name in sorted(read & path.frame.keys()):
-        if not isinstance(path.frame[name], View):
-            terms += _held(path.frame[name])
+        terms += _held(path.frame[name])
     if touched.view_reads:
         terms.append(var(evaluator.world.tape, Sort.OPAQUE))
         outside = {**evaluator.world.given(), **path.outside}

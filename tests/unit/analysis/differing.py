@@ -13,6 +13,7 @@ from transect.analysis.prove import ConcreteCall, argument
 from transect.analysis.solve import relevant
 from transect.analysis.specialise import Specialised
 from transect.analysis.state import Path, Table
+from transect.analysis.summary import SUMMARY
 from transect.analysis.terms import FALSE, Op, Sort, Term, boolean, integer, number, text
 from transect.analysis.values import Option, Struct, Tuple, Union, Unsupported, Value, leaves
 from transect.analysis.world import World
@@ -129,9 +130,8 @@ class Trial:
 
     def _unknown(self, name: str) -> bool:
         """Whether a name is that of a function which the evaluator does not look into."""
-        own = f"{self.program.name} {self.program.source_hash[:8]}"
         outside = any(d.name in name for d in self.program.intrinsics)
-        return outside or name in ("mul_div", "mul_div_u", "len", "in") or name.startswith(own)
+        return outside or name in ("mul_div", "mul_div_u", "len", "in") or name.startswith(SUMMARY)
 
     def _consistent(self, reader: Reader, before: Path) -> bool:
         return not any(known.endswith((".oldest", ".second")) for known in reader.asked)
