@@ -26,7 +26,7 @@ from transect.replay import compare, read
 QUICK = (
     "SystemCalls", "Interrupts", "Tables", "Pointers", "Ftrace", "Kprobes", "Tracepoints", "BpfPrograms", "Netfilter",
     "Notifiers", "Terminals", "HiddenModules", "MissingModules", "StrayCode", "Taint", "HiddenTasks", "HiddenThreads",
-    "HiddenChildren", "TaskFlags", "BorrowedCredentials", "SharedCredentials",
+    "HiddenChildren", "TaskFlags", "BorrowedCredentials", "ForgedCredentials", "SharedCredentials",
 )  # fmt: skip
 HIDDEN = {"HiddenModules", "StrayCode"}  # the module itself, taken out of the list
 TECHNIQUES = {
@@ -127,6 +127,20 @@ def test_changed_code_is_found_byte_by_byte(guest: Guest, how: str) -> None:
 def test_a_benign_module_is_no_finding(guest: Guest) -> None:
     with guest.tampered("ftrace", hide=0):
         assert guest.found(*QUICK) == set()
+
+
+USER = "setpriv --reuid=1000 --regid=1000 --clear-groups"
+
+
+def test_who_is_made_root_by_hand_is_found_and_who_became_another_lawfully_is_not(guest: Guest) -> None:
+    pid = guest.process(f"{USER} sleep 1000")
+    root_of_his_own = guest.process(f"{USER} unshare --user --map-root-user sleep 1000")
+    assert guest.found("ForgedCredentials") == guest.found("ForgedCredentials", engine=native) == set()
+    with guest.tampered("root", pid=pid, hide=0):
+        for engine in (None, native):
+            (found,) = guest.scan("ForgedCredentials", engine=engine)["ForgedCredentials"].findings
+            assert dict(found.evidence) == {"pid": pid, "comm": b"sleep", "uid": 0, "account": 1000}
+    guest.shell(f"kill -9 {pid} {root_of_his_own}")
 
 
 KEXEC = """

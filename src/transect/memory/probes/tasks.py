@@ -70,6 +70,17 @@ class BorrowedCredentials(Probe):
                 self.caught("has the kernel's credentials", pid=task.pid, comm=task.comm, cred=task.cred)
 
 
+class ForgedCredentials(Probe):
+    """Credentials that were written by hand: their account is not that of `uid`, or what the user holds is not counted
+    for `euid`."""
+
+    def scan(self) -> None:
+        for task in linux.tasks():
+            if task.uid != task.account or task.euid != task.counted_for:
+                user = task.account
+                self.caught("forged credentials", pid=task.pid, comm=task.comm, uid=task.uid, account=user)
+
+
 class SharedCredentials(Probe):
     """Processes whose credentials are those of another program that is not their parent."""
 
