@@ -14,6 +14,7 @@ from transect.linux.btf import Btf, Kind
 from transect.linux.btf import Type as KernelType
 from transect.linux.errors import KernelDataError
 from transect.memory import walks
+from transect.memory.fitting import fitting
 from transect.memory.layout import Layout
 from transect.memory.machine import Machine
 from transect.memory.paths import Path, begin, follow, resolve, root
@@ -44,6 +45,7 @@ class Containers:
         self, found: Layout, struct: KernelType | None, of: KernelType | None, view: str
     ) -> Elements:
         """Of a layout, within a structure or not; what they are, and are seen as."""
+        found = fitting(found, self.btf, self.machine.known.symbols, struct)
         if found.kind == "together":
             parts = [self.elements(part, struct, of, view) for part in found.parts]
             return lambda machine, owner: (e for part in parts for e in part(machine, owner))

@@ -141,6 +141,11 @@ def together(*parts: Any, least: int = 0) -> Sequence[Any]:
     return _make("together", "", parts=parts, least=least)
 
 
+def either(*parts: Any) -> Sequence[Any]:
+    """The elements of the first of these containers whose names a kernel has; the last one where it has none."""
+    return _make("either", "", parts=parts)
+
+
 KINDS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
@@ -159,5 +164,6 @@ KINDS: dict[str, Callable[..., Any]] = {
         offsets,
         single,
         together,
+        either,
     )
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from transect.base.counted import counted
 from transect.core import ir
 from transect.core.types import SeqType, Type, ViewType
+from transect.memory.fitting import fitting
 from transect.memory.layout import Layout
 from transect.memory.machine import Machine
 from transect.memory.roots import layouts_of_roots
@@ -99,7 +100,8 @@ def plan(program: ir.Program, machine: Machine) -> Plan:
 
 
 def _walks(name: str, found: Layout, t: Type, views: Views) -> Iterator[Walk]:
-    parts = found.parts or (found,)
+    chosen = fitting(found, views.btf, views.machine.known.symbols)
+    parts = chosen.parts or (chosen,)
     for part in parts:
         kind = WALKED.get(part.kind, part.kind)
         if part.inner is not None:

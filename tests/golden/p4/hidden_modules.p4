@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* HiddenModules of modules.py, 049b94b7be99e9d2: PAGES, SETS, TESTS */
+/* HiddenModules of modules.py, 9d77891648032db5: PAGES, SETS, TESTS */
 /*
  * Walks another machine's memory from a switch between it and the observer: each RDMA READ response of the target becomes
  * the next READ request.  P4-16 for v1model.  What is walked is data: the tables `arrivals` and `beginnings` hold the steps of

@@ -93,6 +93,12 @@ class Guest:
         """A process that stays; its number."""
         return int(self.shell(f"{command} >/dev/null 2>&1 </dev/null & echo $!"))
 
+    def sleeper(self, command: str = "sleep 1000") -> int:
+        """A process that sleeps, so that its memory and its user are as they stay; its number."""
+        pid = self.process(command)
+        self.shell(f"until grep -q nanosleep /proc/{pid}/wchan; do sleep 0.1; done")
+        return pid
+
     @contextmanager
     def tampered(self, how: str, **more: int) -> Iterator[None]:
         words = " ".join(f"{name}={value}" for name, value in more.items())

@@ -25,8 +25,9 @@ from transect.replay import compare, read
 
 QUICK = (
     "SystemCalls", "Interrupts", "Tables", "Pointers", "Ftrace", "Kprobes", "Tracepoints", "BpfPrograms", "Netfilter",
-    "Notifiers", "Terminals", "HiddenModules", "MissingModules", "StrayCode", "Taint", "HiddenTasks", "HiddenThreads",
-    "HiddenChildren", "TaskFlags", "BorrowedCredentials", "ForgedCredentials", "SharedCredentials",
+    "PacketHandlers", "Notifiers", "Terminals", "HiddenModules", "MissingModules", "StrayCode", "Taint", "HiddenTasks",
+    "HiddenThreads", "HiddenChildren", "MissingAreas", "TaskFlags", "BorrowedCredentials", "ForgedCredentials",
+    "SharedCredentials",
 )  # fmt: skip
 HIDDEN = {"HiddenModules", "StrayCode"}  # the module itself, taken out of the list
 TECHNIQUES = {
@@ -42,8 +43,11 @@ TECHNIQUES = {
     "ftrace": {"Ftrace", *HIDDEN},
     "kprobe": {"Kprobes", *HIDDEN},
     "netfilter": {"Netfilter", *HIDDEN},
+    "packets": {"PacketHandlers", *HIDDEN},
+    "packets_all": {"PacketHandlers", *HIDDEN},
+    "packets_device": {"PacketHandlers", *HIDDEN},
     "keyboard": {"Notifiers", *HIDDEN},
-    "tracepoint": {"Tracepoints", *HIDDEN},
+    "tracepoint": {"Tracepoints", "Pointers", *HIDDEN},
 }
 TASKS = {
     "task_list": {"HiddenTasks", *HIDDEN},
@@ -98,12 +102,11 @@ def test_code_outside_of_all_modules_is_found_without_a_module_that_hides(guest:
 
 @pytest.mark.parametrize("engine", [None, native], ids=["interpreter", "c"])
 def test_an_area_that_is_missing_from_the_tree_is_found(guest: Guest, engine: Engine | None) -> None:
-    pid = guest.process()
-    guest.shell(f"until grep -q nanosleep /proc/{pid}/wchan; do sleep 0.1; done")  # its memory is as it stays
+    pid = guest.sleeper()
     with guest.tampered("task_area", pid=pid, hide=0):
-        (found,) = guest.scan("MemoryAreas", engine=engine)["MemoryAreas"].findings
+        (found,) = guest.scan("MissingAreas", engine=engine)["MissingAreas"].findings
         assert dict(found.evidence) | {"pid": pid} == dict(found.evidence)
-    assert not guest.scan("MemoryAreas", engine=engine)["MemoryAreas"].findings
+    assert not guest.scan("MissingAreas", engine=engine)["MissingAreas"].findings
     guest.shell(f"kill -9 {pid}")
 
 
@@ -133,8 +136,8 @@ USER = "setpriv --reuid=1000 --regid=1000 --clear-groups"
 
 
 def test_who_is_made_root_by_hand_is_found_and_who_became_another_lawfully_is_not(guest: Guest) -> None:
-    pid = guest.process(f"{USER} sleep 1000")
-    root_of_his_own = guest.process(f"{USER} unshare --user --map-root-user sleep 1000")
+    pid = guest.sleeper(f"{USER} sleep 1000")
+    root_of_his_own = guest.sleeper(f"{USER} unshare --user --map-root-user sleep 1000")
     assert guest.found("ForgedCredentials") == guest.found("ForgedCredentials", engine=native) == set()
     with guest.tampered("root", pid=pid, hide=0):
         for engine in (None, native):

@@ -7,10 +7,12 @@ import ast
 from pathlib import Path
 from types import SimpleNamespace
 
+from transect import memory
 from transect.core import ir
 from transect.core.frontend import compile_text
 from transect.core.text import dump, parse
 from transect.core.walk import walk
+from transect.memory.layout import KINDS
 from transect.memory.standard import FOLDER, standard
 from transect.memory.testing import reports
 
@@ -92,3 +94,14 @@ def test_a_probe_is_tested_without_a_machine(tmp_path: Path) -> None:
     block = SimpleNamespace(call=7, address=9)
     said = reports(path, kernel=SimpleNamespace(listeners=[block]), tasks=[])
     assert said == [("someone listens to the keyboard", {"call": 7, "at": 9})]
+
+
+def test_probes_may_use_every_container() -> None:
+    assert sorted(KINDS) == [name for name in memory.__all__ if name.islower()]
+    joined = PROBE.replace('chain("atomic', 'together(single("notifier_block x"), chain("atomic').replace(
+        'by="next")', 'by="next"))'
+    )
+    joined = joined.replace("at, chain, linux", "at, chain, linux, single, together")
+    compiled = compile_text(joined)
+    assert not [d.message for d in compiled.diagnostics]
+    assert parse(dump(compiled.programs[0])) == compiled.programs[0]

@@ -5,9 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transect.lang import i32, intrinsic, u32, u64
+from transect.lang import i32, intrinsic, u16, u32, u64
 from transect.memory.hooks import Struct
-from transect.memory.layout import array, at, chain, hashed, idr, listed, offsets, pointers, single, together
+from transect.memory.layout import (
+    array,
+    at,
+    chain,
+    either,
+    hashed,
+    idr,
+    listed,
+    offsets,
+    pointers,
+    single,
+    together,
+)
 
 
 class FtraceOps(Struct, of="ftrace_ops"):
@@ -64,6 +76,13 @@ class NetHooks(Struct, of="nf_hook_entries"):
     """The functions at one place in the way of packets."""
 
     hooks: Sequence[NetHook] = array("hooks", count="num_hook_entries", most=1024)
+
+
+class PacketHandler(Struct, of="packet_type"):
+    """A function that is given packets of a protocol, or all of them."""
+
+    function: u64 = at("func")
+    protocol: u16 = at("type")
 
 
 class Notifier(Struct, of="notifier_block"):
@@ -137,6 +156,23 @@ def net_hooks() -> Sequence[NetHooks]:
         pointers(listed("net_namespace_list", by="list", of="net", least=1), "nf.hooks_ipv6", count=5),
         pointers(listed("net_namespace_list", by="list", of="net", least=1), "nf.hooks_arp", count=3),
         pointers(listed("net_namespace_list", by="list", of="net", least=1), "nf.hooks_bridge", count=5),
+    )
+
+
+@intrinsic(effect="outside-read")
+def packet_handlers() -> Sequence[PacketHandler]:
+    """Who is given packets: by their protocol, and all of them, of every network device or of one."""
+    nets = listed("net_namespace_list", by="list", of="net", least=1)
+    devices = listed(nets, "dev_base_head", by="dev_list", of="net_device", least=1)
+    return together(
+        listed(array("list_head ptype_base", count=16, of="list_head"), "next", by="list", least=1),
+        either(
+            together(listed(nets, "ptype_all", by="list"), listed(nets, "ptype_specific", by="list")),
+            listed("net_hotdata net_hotdata.ptype_all", by="list"),
+            listed("ptype_all", by="list"),
+        ),
+        listed(devices, "ptype_all", by="list"),
+        listed(devices, "ptype_specific", by="list"),
     )
 
 

@@ -15,6 +15,7 @@ from transect.linux.btf import Type as KernelType
 from transect.linux.errors import KernelDataError
 from transect.linux.kallsyms import Symbols
 from transect.memory import walks
+from transect.memory.fitting import fitting
 from transect.memory.layout import Layout
 from transect.memory.native.lowering import MemoryViews
 from transect.memory.paths import Path, resolve, root
@@ -167,6 +168,7 @@ class Tables:
 
     def _layout(self, found: Layout, struct: KernelType | None, t: SeqType | None) -> CLayout:
         """`t`: None for a container in whose elements another begins."""
+        found = fitting(found, self._btf, self._symbols, struct)
         view = t.item.name if t is not None and isinstance(t.item, ViewType) else ""
         of = self._views.struct_of(view) if view else self._btf.struct(found.of) if found.of else None
         made = CLayout(

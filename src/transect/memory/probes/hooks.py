@@ -61,6 +61,15 @@ class Netfilter(Probe):
                     self.report("netfilter calls unknown code", function=hook.function, place=place.address)
 
 
+class PacketHandlers(Probe):
+    """Functions that are given packets of a protocol, or all of them."""
+
+    def scan(self) -> None:
+        for handler in linux.packet_handlers():
+            if not linux.trusted_code(handler.function):
+                self.report("packets go to unknown code", function=handler.function, handler=handler.address)
+
+
 class Notifiers(Probe):
     """Functions that are told of keys, modules, network devices, restarts …"""
 

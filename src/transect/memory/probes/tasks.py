@@ -51,6 +51,17 @@ class HiddenChildren(Probe):
                     self.report("a child without a number", pid=child.pid, comm=child.comm, parent=parent.pid)
 
 
+class MissingAreas(Probe):
+    """Areas of a process's memory that the kernel counts and that its tree does not have."""
+
+    def scan(self) -> None:
+        for task in linux.tasks():
+            if task.memory is not None:
+                found = sum(1 for area in task.memory.areas)
+                if found != task.memory.counted:
+                    self.report("areas are missing", pid=task.pid, found=found, counted=task.memory.counted)
+
+
 class TaskFlags(Probe):
     """Bits of `task->flags` which no kernel uses, and which hide a process for those who know."""
 
