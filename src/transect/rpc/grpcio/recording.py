@@ -17,9 +17,7 @@ from transect.rpc.chain.needs import HOOKS
 from transect.rpc.chain.replay import about
 from transect.rpc.grpcio.handle import Handle, Record
 
-REMEMBERED = (
-    1024  # RPCs whose names are not written again; to name one twice does not change what the log means
-)
+REMEMBERED = 1024  # RPCs whose names are not written again; writing one twice would do no harm
 PATIENCE = 0.001  # seconds between two checks for the last records
 
 

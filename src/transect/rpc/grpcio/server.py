@@ -64,7 +64,8 @@ class Handlers(grpc.GenericRpcHandler):
         known, wrapped = self._made.get(method, (None, None))
         if known is not found:
             wrapped = self._wrap(method, found)
-            if wrapped is not found:  # where any path has a handler, strangers could add names without end
+            # What is not covered is not kept: where any path has a handler, strangers could add paths without end.
+            if wrapped is not found:
                 self._made[method] = found, wrapped
         return wrapped
 

@@ -22,11 +22,7 @@ from transect.control.protocol import Refused
 
 PATIENCE_S = 20.0
 GOES_ON = "the old version goes on"
-MESSAGES = (
-    b"",
-    b"\x0a\x00",
-    b"\xff\xff",
-)  # an empty message, one with a field, and bytes that are no message
+MESSAGES = (b"", b"\x0a\x00", b"\xff\xff")  # empty, with one field, and no message at all
 
 
 def tried(library: Path, methods: Sequence[str], images: Sequence[bytes]) -> None:

@@ -17,9 +17,8 @@ class Slot:
     """One field of a message that the chain looks at."""
 
     field: ProtoField
-    index: (
-        int  # its bit and position; -1: hidden: nobody reads it, but it ends the other members of its oneof
-    )
+    # Its bit and position; -1: hidden: nobody reads the field, but it ends the other members of its oneof
+    index: int
     written: bool = False  # some element assigns it
     # Some element assigns a field within this sub-message: its pieces are kept for rewriting
     entered: bool = False

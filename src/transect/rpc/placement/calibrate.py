@@ -56,9 +56,8 @@ QUIET = 0.25  # the quantile of the rounds that counts: whatever else runs meanw
 BATCH = 300  # runs of an element's code in a row: a fraction of a millisecond
 PORT = 16  # characters at most in the line by which the echo service tells its port
 BATCHES = 80  # of each element's code, in turns; the quickest counts
-COPIES = (
-    8  # of five elements in the plugin that shows what code costs as WASM, and of each of Envoy's own filters
-)
+# Of five elements in the plugin that shows what code costs as WASM, and of each of Envoy's own filters
+COPIES = 8
 PRIORITY = -10  # nice value: ahead of whatever else runs, where that is allowed
 
 Say = Callable[[str], None]

@@ -44,7 +44,7 @@ class Checked:
 
     path: Path  # of the chain file
     read: ReadEdges
-    edges: tuple[SavedEdge, ...]  # in the order of the file's chains, as the layouts
+    edges: tuple[SavedEdge, ...]  # in the order of the file's chains, as are the layouts
     layouts: tuple[Layout, ...]
 
     def layout(self, chain: ChainFile) -> Layout:

@@ -36,7 +36,7 @@ class Costs:
         return cls(profile, pieces, codes, built_in, passes)
 
     def share(self, element: int) -> float:
-        """The share of the calls that reach an element which go on."""
+        """Of the calls that reach an element, the share that goes on."""
         return self.passes.get(self.pieces[element].name, 1.0)
 
     def element(self, element: int, carrier: Carrier) -> Cost:

@@ -31,9 +31,8 @@ class Item:
     costs: Mapping[Processor, float]  # for each place where it may stand: its cost per call that reaches it
     passes: float = 1.0  # share of these calls that go on
     home: Processor | None = None  # as written
-    first_at_side: bool = (
-        False  # it looks at who calls, so it stands in a library only if that side has no proxy
-    )
+    # It looks at who calls, so it stands in a library only if that side has no proxy
+    first_at_side: bool = False
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Profile:
     proxy: Mapping[str, Cost]  # what one proxy adds, without its elements: bare, native, wasm
     second: Cost  # what a second proxy in the path costs beyond the first
     plugin: Cost  # what each further WASM plugin of a proxy adds
-    wasm: float  # how many times as long an element's code takes as WASM than natively
+    wasm: float  # time of an element's code as WASM / time of its native code
     elements: Mapping[str, ElementCost] = field(default_factory=dict)  # by `content`
     filters: Mapping[str, Cost] = field(default_factory=dict)  # what one of Envoy's own adds, by its kind
 

@@ -69,7 +69,7 @@ def processor(name: str) -> Ask:
 
 
 def _number(name: str) -> int:
-    """The number of a version; 0: its name is none."""
+    """The number of a version; 0: its name is no number."""
     return int(name) if name.isascii() and name.isdigit() else 0
 
 

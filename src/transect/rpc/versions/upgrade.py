@@ -103,9 +103,7 @@ class Handover:
     old: tuple[Origin, ...]
     new: Version
     origins: tuple[int | None, ...]  # for each new element: the old one that it continues; None: it is new
-    back_from: tuple[
-        Program, ...
-    ] = ()  # the old elements' policies, where the new version is one to return to
+    back_from: tuple[Program, ...] = ()  # the old elements' policies, where this is a way back
 
     @classmethod
     def of(cls, old: Sequence[Origin], new: Version) -> Handover:

@@ -56,7 +56,8 @@ class Plugin:
 
     path: Path  # transect_….wasm
     settings: PluginSettings = field(default_factory=PluginSettings)
-    name: str = "transect"  # of its own among the plugins of one Envoy, and so are its machines
+    # Several plugins of one Envoy have different names, and machines of their own
+    name: str = "transect"
 
     def extension(self) -> Json:
         """The filter's own configuration."""
