@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions for policies that change what messages hold: sealing (encryption with a proof of origin) and compression;
-and a digest, for knowing a secret without having it.
+"""Functions for policies that change what messages hold: sealing (authenticated encryption) and compression; and a
+digest, for recognising a secret without having it.
 
-They are pure: a nonce comes in as an argument, drawn by the policy, so that the tape has it.  The compiler reads this
-file for what there is; `meanings.py` says what it does, and `runtime/functions.h` the same in C for native carriers.
-`…_text` work on `str` fields, whose values must stay text: their results are base64.
+They are pure: the policy draws a nonce and gives it as an argument, so that the tape has it.  The compiler reads the
+signatures in this file; `meanings.py` says what the functions do, and `runtime/functions.h` the same in C for native
+carriers.  The `…_text` functions work on `str` fields, whose values must stay text: what they seal or compress becomes
+base64.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def unseal(sealed: bytes, key: bytes) -> bytes | None:
 
 @intrinsic(effect="pure")
 def compress(plain: bytes) -> bytes:
-    """An LZ4 block behind its original size (u32, little-endian)."""
+    """The original size (u32, little-endian), then an LZ4 block."""
     from transect.rpc.functions import meanings
 
     return meanings.compress(plain)
@@ -41,7 +42,7 @@ def compress(plain: bytes) -> bytes:
 
 @intrinsic(effect="pure")
 def expand(packed: bytes, most: int) -> bytes | None:
-    """What `compress` was given; None when that has more than `most` bytes, or this is no such block."""
+    """What `compress` was given; None when that has more than `most` bytes, or `packed` is not from `compress`."""
     from transect.rpc.functions import meanings
 
     return meanings.expand(packed, most)
@@ -57,7 +58,7 @@ def seal_text(plain: str, key: bytes, first: int, second: int) -> str | None:
 
 @intrinsic(effect="pure")
 def unseal_text(sealed: str, key: bytes) -> str | None:
-    """What `seal_text` was given; None when it is not that, or not text."""
+    """What `seal_text` was given; None when `sealed` is not from `seal_text` under this key, or holds no text."""
     from transect.rpc.functions import meanings
 
     return meanings.unseal_text(sealed, key)
@@ -73,7 +74,7 @@ def compress_text(plain: str) -> str:
 
 @intrinsic(effect="pure")
 def expand_text(packed: str, most: int) -> str | None:
-    """What `compress_text` was given; None when that has more than `most` bytes, or this is not that, or not text."""
+    """What `compress_text` was given; None when that has more than `most` bytes, or `packed` is not from it."""
     from transect.rpc.functions import meanings
 
     return meanings.expand_text(packed, most)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """XChaCha20-Poly1305: the cipher and authenticator of RFC 8439, with nonces of 24 bytes (draft-irtf-cfrg-xchacha-03).
 
-The twin of `runtime/seal.h`.  It serves where no compiler is, and as the oracle; it is slow, and does not hide from
-whoever can time it how long numbers are.
+The twin of `runtime/seal.h`.  It serves where there is no compiler, and as the oracle; it is slow and not
+constant-time: whoever can time it may learn how long numbers are.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _streamed(data: bytes, key: bytes, nonce: bytes) -> bytes:
 
 
 def _tag(data: bytes, key: bytes, nonce: bytes) -> bytes:
-    """Poly1305 over the ciphertext, padded, and the sizes of what is not there and of it."""
+    """Poly1305 over the padded ciphertext and two sizes: of the additional data (there is none), of the ciphertext."""
     first = _block(key, nonce, 0)
     factor = int.from_bytes(first[:16], "little") & CLAMP
     text = data + bytes(-len(data) % 16) + pack("<QQ", 0, len(data))

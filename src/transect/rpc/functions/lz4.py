@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LZ4 blocks, each behind its original size.  The format is LZ4's; which matches are taken is decided here, so that
+"""LZ4 blocks, each after its original size.  The format is LZ4's; the choice of matches is fixed here, so that
 `runtime/lz4.h`, the twin, writes the same bytes."""
 
 from __future__ import annotations
 
-TABLE_BITS = 12  # positions that are remembered, by the hash of the four bytes there
+TABLE_BITS = 12  # of the table which remembers positions, by the hash of the four bytes there
 LEAST_MATCH, LAST_LITERALS, LAST_MATCH = (
     4,
     5,
@@ -14,7 +14,7 @@ FARTHEST = 65535
 
 
 def compress(plain: bytes) -> bytes:
-    """Greedy: at each byte, the last place which began with the same four."""
+    """Greedy: at each position, it tries the last earlier one with the same hash of four bytes."""
     size, at, anchor = len(plain), 0, 0
     out = bytearray(size.to_bytes(4, "little"))
     seen = [0] * (1 << TABLE_BITS)  # position + 1
@@ -43,7 +43,7 @@ def _sequence(out: bytearray, literals: bytes, more: int) -> None:
 
 
 def _longer(out: bytearray, count: int) -> None:
-    """What a count is above the 15 that its token can say."""
+    """Write what a count has above the 15 that its token can hold."""
     if count >= 15:
         out += b"\xff" * ((count - 15) // 255)
         out.append((count - 15) % 255)
@@ -56,7 +56,7 @@ def expand(packed: bytes, most: int) -> bytes | None:
         return None
     try:
         out = _expanded(packed, size)
-    except IndexError:  # it ends too early
+    except IndexError:  # the block ends too early
         return None
     return bytes(out) if out is not None and len(out) == size else None
 
@@ -82,7 +82,7 @@ def _expanded(packed: bytes, size: int) -> bytearray | None:
 
 
 def _count(packed: bytes, at: int, count: int) -> tuple[int, int]:
-    """A count that begins in a token, and where what follows it begins."""
+    """A count that begins in a token, and the position after the count."""
     if count == 15:
         while packed[at] == 255:
             count, at = count + 255, at + 1

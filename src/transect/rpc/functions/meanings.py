@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the functions of `functions.py` do, in Python; `runtime/functions.h` is the twin."""
+"""What the functions of `__init__.py` do, in Python; `runtime/functions.h` is the twin in C."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An asyncio channel with a chain.  As in `client.py` the chain stands at the level of serialisers; delays are awaited,
-the event loop never waits for a chain."""
+"""An asyncio channel with a chain.  As in `client.py`, the chain works on serialised messages; delays are awaited, so
+that the event loop never waits for a chain."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of an asyncio stub with one reply: driven by a task of their own, or by whoever asks first."""
+"""Calls of an asyncio stub with one reply: driven by a task of their own, or by whoever awaits them first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transect.rpc.grpcio.stubs import Method
 
 class AioMethod(Method):
     def begun(self, metadata: Any) -> tuple[Carried, Rpc, Any]:
-        """An RPC of the version that takes those which begin now; and its metadata."""
+        """Begin an RPC on the current version; returns the version, the RPC and its metadata."""
         carried = self._versions.current
         metadata = carried.stamped(metadata)
         return carried, carried.begin(self._method, metadata), metadata
@@ -38,7 +38,7 @@ def error_of(ended: Ended) -> aio.AioRpcError:
 
 
 class Call:
-    """What all calls share: asking the call below, or what ended this one before there was one."""
+    """What all calls share: they ask gRPC's call, or the error with which this side ended the RPC."""
 
     _call: Any = None  # gRPC's call, once there is one
     _over: Ended | None = None  # how this side ended the RPC
@@ -96,7 +96,7 @@ class Call:
 
 
 async def driven(steps: Steps, send: Callable[[Send], Awaitable[Reply]]) -> Answer:
-    """Do all of it."""
+    """Run all steps."""
     try:
         step = next(steps)
         while True:
@@ -124,7 +124,7 @@ class OneReply(Call):
         self._task = asyncio.get_running_loop().create_task(self._drive(steps))
 
     async def _drive(self, steps: Steps) -> Any:
-        """The reply, or the exception to raise: raised in the task it would be logged when nobody asks."""
+        """The reply, or the exception to raise: one raised in the task is logged when nobody awaits the call."""
         try:
             self._answer = await driven(steps, self._send)
             return self._deserialize(self._answer.message), None
@@ -164,7 +164,7 @@ class OneReply(Call):
         )
 
     def _error(self) -> BaseException | None:
-        """What it has raised, with what elements have set in the metadata of the reply."""
+        """What the call raises, with what elements have set in the metadata of the reply."""
         return asyncio.CancelledError() if self._task.cancelled() else self._task.result()[1]
 
     def done(self) -> bool:
@@ -208,9 +208,9 @@ class UnaryUnaryCall(OneReply, bases.AioUnaryUnaryCall):
 
 
 class QuickCall(Call, bases.AioUnaryUnaryCall):
-    """A call whose request has passed as it is, of a chain that touches only messages.
+    """A call whose request has passed at once, through a chain that touches only messages.
 
-    It needs no task of its own: whoever asks first drives it, and the others wait for him.
+    It needs no task of its own: whoever awaits it first drives it, and the others wait for that one.
     """
 
     def __init__(

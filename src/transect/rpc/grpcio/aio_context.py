@@ -36,8 +36,8 @@ class Context(Delegating, bases.AioServicerContext):
 
     def __init__(self, inner: Any, serving: Serving, touches: Touches, rpc: Rpc, holds: bool) -> None:
         self._inner = inner
-        self._holds = holds  # the handler begins when a request has passed
-        self._first: list[Any] = []  # has passed; the handler has yet to take it
+        self._holds = holds  # the handler begins only when a request has passed the chain
+        self._first: list[Any] = []  # the request that has passed, until the handler takes it
         self._deserialize = serving._deserialize
         self._serialize = serving._serialize
         self._touches = touches
@@ -49,13 +49,13 @@ class Context(Delegating, bases.AioServicerContext):
         self._trailers: dict[str, str | None] = {}  # the chain's changes
         self._answer: bytes | None = None  # of a `Respond`
         self._refusal: tuple[int, str] | None = None
-        self._aborted: aio.AbortError | None = None  # by the chain; what the client hears is sent then
+        self._aborted: aio.AbortError | None = None  # by the chain; the client's status has been sent
         inner.add_done_callback(partial(ended, rpc))
 
     # ------------------------------------------------------------ driving
 
     async def one(self, behavior: Any, request: Any, streams: bool) -> Any:
-        """A coroutine: one reply, or replies by `write`."""
+        """Run a handler that is a coroutine: it returns one reply, or writes replies with `write`."""
         try:
             argument = await self._opened(request) if streams else await self._request(request)
             if self._answer is not None:
@@ -68,7 +68,8 @@ class Context(Delegating, bases.AioServicerContext):
             if code != OK or reply is None:
                 await self._apply()
                 self._rpc.finish(code, Cause.REPLY)
-                # Where a message is due: the client gets none, so the chain sees none, and nothing unseen leaves.
+                # An empty message where gRPC wants one.  The client gets no message with an error status, so the chain
+                # sees none, and a message that the chain has not seen must not leave.
                 return None if reply is None else b""
             data = await self._passed(reply)
         except Exception as error:
@@ -80,7 +81,7 @@ class Context(Delegating, bases.AioServicerContext):
         return data
 
     async def many(self, behavior: Any, request: Any, streams: bool) -> AsyncIterator[bytes]:
-        """An asynchronous generator."""
+        """Run a handler that is an asynchronous generator."""
         try:
             argument = await self._opened(request) if streams else await self._request(request)
             async for reply in behavior(argument, self):
@@ -96,7 +97,7 @@ class Context(Delegating, bases.AioServicerContext):
         self._rpc.finish(code_of(self._inner), Cause.REPLY)
 
     async def _refuse(self) -> None:
-        """Whatever the handler made of it: a refused RPC ends so.  To abort a second time is an error of its own."""
+        """End a refused RPC with its refusal, whatever the handler made of it.  A second abort would be an error."""
         if self._aborted is not None:
             raise self._aborted
         if self._refusal is not None:
@@ -136,13 +137,13 @@ class Context(Delegating, bases.AioServicerContext):
             await self._abort(INTERNAL, "Failed to serialize response!", Cause.REPLY)
         out: Any = self._rpc.response(data)
         if out.__class__ is not bytes:
-            if out[0] == Action.REJECT:  # what the handler says beside the reply goes nowhere either
+            if out[0] == Action.REJECT:  # the handler's metadata are withheld with the reply
                 self._initial = None
                 self.set_trailing_metadata(())
             out = await self._decided(out)
         elif self._touches.replies:
             await self._apply()
-        self._sent = True  # with the reply, whatever the chain has set
+        self._sent = True  # headers leave with the reply, whether or not the chain has set any
         return out  # type: ignore[no-any-return]
 
     async def _decided(self, out: Decision) -> Any:
@@ -193,7 +194,7 @@ class Context(Delegating, bases.AioServicerContext):
             await self._inner.send_initial_metadata(changed(self._initial, changes))
 
     async def _opened(self, requests: Any) -> AsyncIterator[Any]:
-        """The requests of a stream, when the first of them has passed: the handler hears of it then."""
+        """The requests of a stream; waits until the first has passed, where the handler must not begin before."""
         if self._holds:
             data = await self._received()
             if data is aio.EOF:
@@ -202,16 +203,16 @@ class Context(Delegating, bases.AioServicerContext):
         return self._incoming(requests)
 
     async def _received(self) -> Any:
-        """The next message, or EOF when the client has ended its requests; cancelled when it broke off."""
+        """The next message, or EOF when the client has ended its requests; is cancelled when the client broke off."""
         data = await self._inner.read()
         if data is aio.EOF:
             await self._ended()
         return data
 
     async def _ended(self) -> None:
-        """gRPC says that requests have ended before it knows whether their client has broken off.
+        """gRPC reports the end of the requests before it knows whether the client has broken off.
 
-        When it has answered once more, this task is cancelled if so.
+        Asked once more, it knows: if the client has, this task is cancelled.
         """
         await self._inner.read()
 
@@ -265,7 +266,7 @@ class Context(Delegating, bases.AioServicerContext):
         await self._inner.abort_with_status(status)
 
     async def _aborting(self, code: Any) -> None:
-        """The RPC ends by its handler, before its client hears so: a client that then hangs up has not ended it."""
+        """Note, before the client hears it, that the handler ended the RPC: a client that then hangs up did not."""
         await self._apply()
         self._rpc.finish(number(code) or UNKNOWN, Cause.REPLY)
 

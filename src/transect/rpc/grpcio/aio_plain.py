@@ -2,7 +2,7 @@
 """Handlers of an asyncio server that are plain functions: the function runs in a thread, its chain on the event loop.
 
 Whatever the function asks of its RPC is done by the RPC's own task.  gRPC frees a call when that task has ended: a
-thread that asked the call itself (`peer()`, say) when its client had broken off would end the process (gRPC 1.85).
+thread that asked the call directly (`peer()`, say) after the client had broken off would end the process (gRPC 1.85).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Gone(grpc.RpcError):
 
 
 def in_thread(behavior: Callable[[Any, Any], Any], kind: str, pool: Executor | None) -> Callable[..., Any]:
-    """A coroutine that has the function run in the pool; a function that gives many replies writes each."""
+    """A coroutine function that runs `behavior` in the pool; of many replies, each is written as it comes."""
     requests_stream, replies_stream = kind.startswith("stream"), kind.endswith("stream")
 
     async def coroutine(request: Any, context: Any) -> Any:
@@ -48,7 +48,8 @@ def in_thread(behavior: Callable[[Any, Any], Any], kind: str, pool: Executor | N
 
 
 def result(run: Callable[..., Any], *given: Any) -> Any:
-    """What `run` gives.  No future of asyncio takes StopIteration: the RPC would never end."""
+    """What `run` returns.  StopIteration becomes another error: an asyncio future refuses it, and the RPC would never
+    end."""
     try:
         return run(*given)
     except StopIteration as stop:
@@ -79,7 +80,7 @@ class Asked:
         self.over = False  # nothing is answered any more
 
     async def answer(self, function: asyncio.Future[Any]) -> Any:
-        """Do what is asked until the function has ended; its result."""
+        """Do what the thread asks until the function has ended; returns the function's result."""
         function.add_done_callback(lambda _: self._waiting.put_nowait(None))
         try:
             while (one := await self._waiting.get()) is not None:
@@ -87,14 +88,15 @@ class Asked:
             return await function
         finally:
             self.over = True
-            function.cancel()  # where it has not begun
+            function.cancel()  # works only where it has not begun
             while not self._waiting.empty():
                 left = self._waiting.get_nowait()
                 if left is not None:
                     left[1].set_exception(Gone())
 
     def ask(self, work: Work) -> Any:
-        """In the thread: what `work` gives on the loop; raises what it raises, and Gone when the RPC has ended."""
+        """Called in the thread: the result of `work`, run on the loop; raises what it raises, and Gone when the RPC has
+        ended."""
         future: Future[Any] = Future()
         self._loop.call_soon_threadsafe(self._put, work, future)
         return future.result()
@@ -133,12 +135,12 @@ class Requests(Iterator[Any]):
 
 
 class Blocking(Delegating):
-    """The context of a plain function, with what asyncio's lacks."""
+    """The context of a plain function: asyncio's, and the methods which that lacks."""
 
     def __init__(self, inner: Any, asked: Asked) -> None:
         self._inner = inner
         self._asked = asked
-        self._lock = Lock()  # of the two below: the RPC ends on the loop
+        self._lock = Lock()  # for the two below: the RPC ends in the loop's thread
         self._over = False
         self._callbacks: list[Callable[[], Any]] = []
         inner.add_done_callback(self._end)
@@ -150,7 +152,7 @@ class Blocking(Delegating):
             callback()
 
     def add_callback(self, callback: Callable[[], Any]) -> bool:
-        """False, and it will not be called: the RPC has ended."""
+        """Returns False, and never calls it, when the RPC has ended."""
         with self._lock:
             if not self._over:
                 self._callbacks.append(callback)

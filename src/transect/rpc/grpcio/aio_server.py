@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An asyncio server with a chain.  Handlers may be coroutines, asynchronous generators, use `context.read` and
-`context.write`, or be plain functions, which run in threads (`aio_plain.py`)."""
+"""An asyncio server with a chain.  Handlers may be coroutines (also ones that use `context.read` and `context.write`),
+asynchronous generators, or plain functions, which run in threads (`aio_plain.py`)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from transect.rpc.grpcio.versions import Unknown, Versions
 
 
 def _held(server: Any) -> list[Any]:
-    """What a server has been given.  Python's side does not keep it, and Cython's has no way to ask; but it holds it
-    where the collector looks."""
+    """What a server has been given.  The Python object does not keep it, and the Cython object has no accessor for it;
+    but the garbage collector sees what the Cython object refers to."""
     while isinstance(server, Server):
         server = server._inner
     return gc.get_referents(getattr(server, "_server", None))
 
 
 def thread_pool(server: Any) -> Executor | None:
-    """Where the server runs handlers that are plain functions; None: in asyncio's own pool."""
+    """Where the server runs handlers that are plain functions; None: in asyncio's default executor."""
     return next((item for item in _held(server) if isinstance(item, Executor)), None)
 
 
@@ -44,7 +44,7 @@ def _items(known: list[Any] | dict[Any, Any]) -> list[Any]:
 
 
 def must_be_fresh(inner: aio.Server) -> None:
-    """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
+    """Raises ValueError when services were added before: their RPCs would bypass the chain."""
     if _serves(inner):
         raise ValueError(ATTACH_FIRST)
 
@@ -85,7 +85,7 @@ class Server(aio.Server):
 
 
 def wrapped(versions: Versions, method: str, handler: Any, pool: Executor | None = None) -> Any:
-    """The handler with the chain in front of it, or itself where the chain does not cover the method.
+    """The handler with the chain in front of it, or the handler itself where the chain does not cover the method.
 
     `pool`: where plain functions run."""
     if not versions.covers(method):
@@ -100,7 +100,7 @@ def wrapped(versions: Versions, method: str, handler: Any, pool: Executor | None
 
 
 class Awaiting(Serving):
-    """A coroutine or an asynchronous generator."""
+    """The same for a handler that is a coroutine or an asynchronous generator."""
 
     def coroutine(self, streams: bool) -> Any:
         async def behavior(request: Any, context: Any) -> Any:

@@ -93,7 +93,7 @@ def _ending(call: Any) -> tuple[int, Cause]:
 
 
 def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine gives that need not wait."""
+    """The result of a coroutine that need not wait."""
     try:
         coroutine.send(None)
     except StopIteration as end:
@@ -117,7 +117,7 @@ class StreamUnaryCall(_Uploading, OneReply, bases.AioStreamUnaryCall):
         try:
             return await super()._send(step)
         except asyncio.CancelledError as error:
-            # What we cancelled ourselves, because the chain ended the RPC, cancels no one else.
+            # We cancelled the call ourselves, because the chain ended the RPC: that must not cancel the caller.
             if self._upload.answer is not None or self._upload.refusal is not None:
                 raise self._upload.refusal or Ended.answered() from error
             raise
@@ -223,7 +223,7 @@ class _ManyReplies(Call):
         return done
 
     def __del__(self) -> None:
-        """Let go of before its end was asked for: it may have come all the same."""
+        """Dropped before anybody asked for the end of the RPC, which may have come all the same."""
         rpc = getattr(self, "_rpc", None)
         if rpc is None or rpc.finished:
             return

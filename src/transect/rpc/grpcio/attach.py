@@ -4,11 +4,11 @@
     channel = transect.rpc.attach(channel, [Acl(), RateLimit(per_second=5)], service=echo_pb2)
     server = transect.rpc.attach(server, [Acl()], service=echo_pb2)
 
-The result is used in place of what was given: stubs and `add_…Servicer_to_server` do not change.  Services are added
-after the chain is attached, to the result: what is added elsewhere is not behind the chain.
+Use the result in place of the channel or server that was given; stubs and `add_…Servicer_to_server` do not change.
+Attach first, then add services to the result: a service that is added elsewhere is not behind the chain.
 
-The chain stands where messages are bytes.  Interceptors go around it (`grpc.intercept_channel(attach(…), mine)`); those
-below it, which asyncio channels and all servers take when they are made, see serialised messages.
+The chain works on serialised messages.  Put interceptors around it (`grpc.intercept_channel(attach(…), mine)`).  Those
+given to an asyncio channel or a server when it is made are below the chain, and see serialised messages.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def attach(
 ) -> Target:
     """`target` (a channel or a server, of `grpc` or `grpc.aio`) with a chain in front of a service's methods.
 
-    `elements`: policy objects, in chain order; their present state is where the chain's own begins.
+    `elements`: policy objects, in chain order; the chain begins with a copy of their present state.
     `service`: a generated `…_pb2` module with one service, a service descriptor, or, with `protos` (.proto or .binpb
     files), a full name; imports are found below the folders `proto_path`, or beside each file.
     `methods`: names of the methods to cover, by default all; the others pass untouched.
-    `native`: True insists on the compiled chain, False on emitted Python; by default compiled where that is possible,
-    and the result's `.chain.reason` says why it is not.  `cache`: where compiled chains are kept.
-    `peer`: who a channel's calls come from, as `rpc.peer` shows it.  `attempts`: of one unary RPC at most, where an
-    element asks for a `Retry`.  `speaks_first`: names of methods whose handler may speak before its client does: it
-    begins before any policy has run, where others do when the first request has passed.  `name`: under which `status`,
-    `set` and `record` reach the chain.
+    `native`: True insists on the compiled chain, False on emitted Python; by default the chain is compiled where that
+    is possible, and otherwise the result's `.chain.reason` says why not.  `cache`: where compiled chains are kept.
+    `peer`: who a channel's calls come from, as `rpc.peer` shows it.  `attempts`: how often one unary RPC is tried at
+    most, where an element asks for a `Retry`.  `speaks_first`: names of methods whose handler may speak before its
+    client does; such a handler begins before any policy has run, others only when the first request has passed.
+    `name`: the name by which `status`, `set` and `record` reach the chain.
 
     Raises PolicyError with the diagnostics when an element does not fit the service or cannot run here, Unavailable
     when `native=True` and there is no compiler or no Python.h.

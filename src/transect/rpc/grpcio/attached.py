@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SETTLE_S = (
     0.02,
     1.0,
-)  # how often we look what RPCs of an old version have done: while some are under way, and later
+)  # between two looks at what RPCs of an old version have done: while some are under way, and later
 
 
 class Attached:
@@ -51,11 +51,11 @@ class Attached:
         self.carrier = maker.carrier.name.removeprefix("a ")  # such as `grpcio client`
         self.name = "+".join(self.elements)
         self.recording: Recording | None = None
-        self.server: Server | None = None  # by which it is reachable
+        self.server: Server | None = None  # makes the chain reachable for operators
         self._settling: Settling | None = None
-        self._before: Version | None = None  # the last upgrade
-        self.joined = False  # one of several processors, which change together
-        self.changing = threading.RLock()  # held while versions, or what one holds, change
+        self._before: Version | None = None  # the version before the last upgrade
+        self.joined = False  # this is one of several processors, which change together
+        self.changing = threading.RLock()  # held while versions, or the state of one, change
 
     def __repr__(self) -> str:
         how = "native" if self.native else f"emitted Python ({self.reason})"
@@ -97,7 +97,7 @@ class Attached:
         return self.elements.index(element)
 
     def state(self, element: str | int) -> Any:
-        """A policy object with the element's state of this moment; changing it changes nothing else."""
+        """A policy object with the element's state of this moment; changing that object does not change the chain."""
         with self.changing:
             index = self.index(element)
             return self.now.object(index, self.now.save(index))
@@ -124,12 +124,12 @@ class Attached:
     # ------------------------------------------------------------ versions
 
     def upgrade(self, path: Path, automatic_return: bool = True) -> Mapping[str, str]:
-        """Put the elements of a chain file, or policies in the place of those of the same names, in force; what becomes
-        of each field of the state.
+        """Put in force the elements of a chain file, or policies in the place of those of the same names.
 
-        RPCs under way end on the version that began them.  Raises Refused, and the old version goes on, for a file that
-        is not understood, state that cannot go over (or, unless `automatic_return` is False, not back), or code that
-        does not load or fails a trial in a process of its own.
+        Returns what becomes of each field of the state.  RPCs under way end on the version that began them.  Raises
+        Refused, and the old version goes on, for a file that is not understood, for state that cannot go over (or,
+        unless `automatic_return` is False, not back), and for code that does not load or fails a trial in a process of
+        its own.
         """
         with self.changing, yielding():
             self._check_that_no_log_is_written()
@@ -143,7 +143,7 @@ class Attached:
             return handover.fields()
 
     def go_back(self) -> Mapping[str, str]:
-        """Put the version before the last one in force again, state given back; likewise."""
+        """Put the version before the last upgrade in force again, with its state given back; else as `upgrade`."""
         with self.changing, yielding():
             self._check_that_no_log_is_written()
             if self.joined:
@@ -159,7 +159,7 @@ class Attached:
     def ready(
         self, version: Version, handover: Handover, image: Callable[[int], bytes]
     ) -> tuple[Standing, dict[int, bytes]]:
-        """The new version with the state that it begins with, and the old images of which that was made."""
+        """The new version with the state that it begins with, and the old images from which that state was made."""
         new = self._made(version, handover, image)
         images, bases = handover.start(image)
         for index, data in enumerate(images):
@@ -185,7 +185,7 @@ class Attached:
             raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
 
     def put(self, new: Standing, handover: Handover, bases: Mapping[int, bytes]) -> None:
-        """The new version is in force for RPCs that begin now; `changing` is held."""
+        """Put the new version in force for RPCs that begin from now on; the caller holds `changing`."""
         self.number += 1
         self._before = self.now.version
         old = self.now.retired()
@@ -197,7 +197,7 @@ class Attached:
         ).start()
 
     def _settle(self, settling: Settling) -> None:
-        """Until nobody can use the old version, or a later version takes this over."""
+        """Carry over what RPCs of the old version do, until nobody can use it or a later version takes this over."""
         while True:
             time.sleep(SETTLE_S[settling.quiet])
             with self.changing:
@@ -209,7 +209,7 @@ class Attached:
 
     @property
     def settled(self) -> bool:
-        """Whether no RPC of an older version is under way, and what they did has gone over."""
+        """Whether no RPC of an older version is under way, and what such RPCs did has gone over."""
         settling = self._settling
         return settling is None or settling.quiet
 
@@ -230,7 +230,7 @@ class Attached:
         return recording.end()
 
     def close(self) -> None:
-        """End the recording, and be reachable no longer; the chain itself goes on."""
+        """End the recording, and close the socket for operators; the chain itself goes on."""
         if self.server is not None:
             self.server.close()
             self.server = None

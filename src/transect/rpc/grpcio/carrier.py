@@ -36,7 +36,7 @@ def of(target: Any) -> Can:
 
 
 def check_headers(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:
-    """Report request headers which a client has sent before the chain sees the first request."""
+    """Report elements that change request headers which the client sends before the chain sees the first request."""
     streams = [method for method in binding.methods if method.client_streams]
     for element in binding.elements if carrier.client and streams else ():
         for span in [*headers_changed(element.program, "request", "headers")][:1]:

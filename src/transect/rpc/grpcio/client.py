@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A synchronous channel with a chain: generated stubs use it as they use any channel.
 
-The chain stands at the level of serialisers, where messages are bytes: the channel below gets no serialisers, ours run
-here, before and after the hooks.
+The chain works on serialised messages: the channel below gets no serialisers; the stub's run here, before and after the
+hooks.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from transect.rpc.grpcio.steps import (
 )
 from transect.rpc.grpcio.stubs import Given, Method, Stubs, Transform, plain
 
-JOIN_SECONDS = 5.0  # gRPC returns the call at once; it may have failed to start
+JOIN_SECONDS = 5.0  # gRPC returns the call at once, unless the call failed to start
 
 
 class UnaryUnary(Method, bases.UnaryUnary):
     """One request, one reply."""
 
     def stub(self, serialize: Transform | None, deserialize: Transform | None) -> Any:
-        """The same in C, where the chain is native and touches nothing but messages."""
+        """This method; in C, where the chain is native and touches nothing but messages."""
         made = self._quick(serialize, deserialize)
         if made is not self:
-            # The stub keeps what it was given: that passes its calls to the new version's.
+            # The stub keeps the object it was given, so that object passes its calls on to the new version's.
             self._versions.watch(made, lambda first: first.follow(self._quick(serialize, deserialize)))
         return made
 
@@ -57,7 +57,7 @@ class UnaryUnary(Method, bases.UnaryUnary):
         if make is None or touches.headers or touches.replies or carried.stamps:
             return self
         others = (partial(self._otherwise, carried), self.with_call, self.future)
-        bound = self._inner.__call__  # found once: Python looks a class's `__call__` up at every call
+        bound = self._inner.__call__  # looked up once; else Python looks it up in the class at every call
         inner = bound if isinstance(bound, MethodType) else self._inner
         return make(inner, serialize, deserialize, self._method, carried.peer, *others)
 
@@ -83,7 +83,7 @@ class UnaryUnary(Method, bases.UnaryUnary):
     def _otherwise(
         self, carried: Carried, stage: int, rpc: Any, data: Any, value: Any, args: Any, named: Any
     ) -> Any:
-        """What the quick path leaves to this one; its stages are those of `grpc_unary.c`."""
+        """Go on where the quick path in C stopped; the stages are those of `grpc_unary.c`."""
         if stage == Stage.BEGIN:
             return self(*args, **named)
         if stage == Stage.DECODE:
@@ -133,7 +133,7 @@ class UnaryStream(Method, bases.UnaryStream):
 
 
 def held(out: Any, deadline: float | None) -> Ended | None:
-    """Wait as the chain asks; then what to refuse with."""
+    """Wait as long as the chain asks; returns the refusal, if there is one."""
     remaining = left(deadline)
     if remaining is not None and out[3] and out[3] * NS >= remaining:
         time.sleep(remaining)
@@ -170,7 +170,7 @@ class StreamUnary(Method, bases.StreamUnary):
         return Future(carried, steps, start, self._deserialize, apart=carried.touches.replies)
 
     def _begun(self, requests: Any, given: Given) -> tuple[Upload, Steps, Callable[[Send], Any]]:
-        """An RPC, what is to be done for it, and how its call begins."""
+        """Begin an RPC: returns its upload, its steps, and the function that starts its call."""
         carried = self._versions.current
         metadata = carried.stamped(given.metadata)
         uploading = Upload(carried, carried.begin(self._method, metadata), carried.holds(self._method))
@@ -208,7 +208,7 @@ class Requests:
         self._joined = threading.Event()
 
     def join(self, call: Any) -> Any:
-        """The call to cancel when a request is refused."""
+        """Set the call to cancel when a request is refused."""
         self._call = call
         self._joined.set()
         return call
@@ -314,7 +314,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         return message
 
     def _stopped(self, error: Ended) -> Ended:
-        """The RPC has ended on this side."""
+        """End the RPC on this side; returns the error to raise."""
         self._refusal = error
         self._finish(*outcome(error))
         self._call.cancel()
@@ -354,7 +354,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
             self._rpc.finish(code, cause)
 
     def __del__(self) -> None:
-        """Let go of before its end was asked for: it may have come all the same."""
+        """Dropped before anybody asked for the end of the RPC, which may have come all the same."""
         if self._rpc is None or self._rpc.finished:
             return
         if self._call.done():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A handler's context that stands before another one, and passes on whatever it does not change."""
+"""A handler's context that wraps another one, and delegates to it whatever it does not change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import grpc
 
 
 class Delegating:
-    """What is the same in the contexts of threaded servers and of asyncio's; `_inner` is the one behind.
+    """What is the same in the contexts of threaded and of asyncio servers; `_inner` is the wrapped one.
 
-    It comes before gRPC's class in the list of bases, whose methods are abstract.
+    In a list of bases it comes before gRPC's class, whose methods are abstract.
     """
 
     _inner: Any
@@ -60,7 +60,7 @@ class Delegating:
 
 
 class Passing(Delegating, grpc.ServicerContext):
-    """`inner`, of a threaded server."""
+    """Delegates to `inner`, the context of a threaded server."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

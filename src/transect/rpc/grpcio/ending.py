@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an RPC ended: our own error for what a chain refuses, and code and cause of everything else."""
+"""How an RPC ended: our own error for an RPC that the chain refuses, and code and cause of every other end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transect.rpc.grpcio.metadata import Changes, changed, sent
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 0, 1, 2, 3, 4, 13, 14
 
-# gRPC does not say whether a status came from the peer or from its own transport, except in its words.
+# Only the text of a status tells whether it came from the peer or from gRPC's own transport.
 TRANSPORT = (
     "failed to connect",
     "Socket closed",
@@ -33,8 +33,8 @@ TRANSPORT = (
     "endpoint closing",
     "resolution failed",
 )
-DEADLINE = "Deadline Exceeded"  # likewise, of its own clock
-DEADLINES = (DEADLINE, f"Stream removed ({DEADLINE})")  # before, and after, the first reply has come
+DEADLINE = "Deadline Exceeded"  # likewise, from gRPC's own clock
+DEADLINES = (DEADLINE, f"Stream removed ({DEADLINE})")  # before and after the first reply
 
 
 def status(code: int) -> grpc.StatusCode:
@@ -43,18 +43,18 @@ def status(code: int) -> grpc.StatusCode:
 
 
 NO_MESSAGE = "a request without a message: the chain has nothing to decide"
-LONGEST_TEXT = 1024  # bytes of a status that a server sends; peers refuse headers of 8 or 16 KiB in all
+LONGEST_TEXT = 1024  # bytes, in a status that a server sends; peers refuse headers of 8 or 16 KiB in all
 
 
 def shortened(text: str) -> str:
-    """A text that may be made of a message, as headers can take it: cut where a letter begins."""
+    """The text, cut at a character boundary to what headers can take: it may be made of a message, of any length."""
     if len(text) <= LONGEST_TEXT // 4:
         return text
     return text.encode(errors="replace")[:LONGEST_TEXT].decode(errors="ignore")
 
 
 class Ended(grpc.RpcError, grpc.Call, bases.Future):
-    """An RPC that ended on this side, without or before the peer's word; what a synchronous stub raises."""
+    """An RPC that ended on this side, before the peer answered or was asked; a synchronous stub raises it."""
 
     def __init__(self, code: grpc.StatusCode, text: str, cause: Cause) -> None:
         super().__init__(text)
@@ -87,7 +87,7 @@ class Ended(grpc.RpcError, grpc.Call, bases.Future):
 
     @classmethod
     def internal(cls, text: str) -> Ended:
-        """In gRPC's own words, since our serialising takes the place of its own."""
+        """With gRPC's own text, since our (de)serialising takes the place of gRPC's."""
         return cls(grpc.StatusCode.INTERNAL, text, Cause.CANCEL)
 
     def code(self) -> grpc.StatusCode:
@@ -197,16 +197,16 @@ def told(carried: Carried, rpc: Rpc, error: Any) -> Any:
 
 
 class OfStream:
-    """What elements have set and removed in the metadata of a reply that streams, for whoever asks: the call, and the
-    error that ends it."""
+    """What elements have set and removed in the metadata of a streamed reply.  The call shows these changes, and so
+    does the error that ends it."""
 
     def __init__(self, carried: Carried, rpc: Rpc | None) -> None:
         self._rpc = rpc if carried.touches.replies else None
-        self.initial: Changes = ()  # with the first message; later ones find the headers gone
+        self.initial: Changes = ()  # by the hooks of the first message; when later ones run, the headers have left
         self._trailing: dict[str, str | None] = {}
 
     def begin(self) -> None:
-        """The first message has been decided."""
+        """Called when the chain has decided on the first message."""
         if self._rpc is not None:
             self.initial = self._rpc.changes(Side.RESPONSE)
 

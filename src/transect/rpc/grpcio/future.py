@@ -19,7 +19,7 @@ from transect.rpc.grpcio.steps import Answer, Reply, Send, Sleep, Steps
 
 
 def block(steps: Steps, send: Callable[[Send], Reply]) -> Answer:
-    """Do all of it here."""
+    """Run all steps in the calling thread."""
     try:
         step = next(steps)
         while True:
@@ -77,7 +77,7 @@ def shown(answer: Answer) -> Any:
 
 
 class Future(grpc.Call, bases.Future):
-    """An RPC under way.  Steps run in the thread that makes it, in gRPC's, and in a timer's; one at a time."""
+    """An RPC under way.  Its steps run one at a time: in the thread that makes it, in gRPC's, and in a timer's."""
 
     def __init__(
         self,
@@ -88,16 +88,16 @@ class Future(grpc.Call, bases.Future):
         *,
         apart: bool = False,
     ) -> None:
-        """`apart`: what follows the reply waits for headers, so it has a thread of its own.
+        """`apart`: handle the reply in a thread of its own, since that waits for headers.
 
-        gRPC may tell of the end of an upload before it tells of its headers, and tells both in one thread, which must
-        not wait for itself.
+        gRPC may report the end of an upload before its headers, and reports both in one thread, which must not wait for
+        itself.
         """
         super().__init__()
         self._apart = apart
         self._carried = carried
         self._steps = steps
-        self._start = start  # → gRPC's future
+        self._start = start  # returns gRPC's future
         self._deserialize = finish
         self._condition = threading.Condition()
         self._call: Any = None
@@ -167,7 +167,7 @@ class Future(grpc.Call, bases.Future):
     def _settle(self, result: Any, error: BaseException | None) -> None:
         with self._condition:
             self._result, self._error, self._done = result, error, True
-            self._cancelled &= error is not None  # it may have come too late
+            self._cancelled &= error is not None  # the cancellation may have come too late
             callbacks, self._callbacks = self._callbacks, []
             self._condition.notify_all()
         for callback in callbacks:
@@ -229,7 +229,7 @@ class Future(grpc.Call, bases.Future):
     # ------------------------------------------------------------ grpc.Call
 
     def _ended(self) -> Any:
-        """What knows code, details and metadata, once it is done."""
+        """Wait for the end; returns the object that knows code, details and metadata."""
         with self._condition:
             self._condition.wait_for(lambda: self._done)
         if self._cancelled and not hasattr(self._error, "code"):

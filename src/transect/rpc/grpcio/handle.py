@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the carrier asks of a chain, native or emitted Python: hooks which take and give the bytes of messages.
+"""How the carrier calls a chain, native or emitted Python: hooks which take and return the bytes of messages.
 
 A hook returns `bytes` when the message passes on and nothing else is to be done; a `Decision` otherwise.
 """
@@ -17,7 +17,7 @@ VERSION_HEADER = "x-transect-version"
 
 
 class Side(IntEnum):
-    """Of an RPC's headers; as `ts_side`."""
+    """Which metadata of an RPC are meant; as `ts_side`."""
 
     REQUEST = 0
     RESPONSE = 1
@@ -25,7 +25,7 @@ class Side(IntEnum):
 
 
 class Action(IntEnum):
-    """As `ts_action`, and one more."""
+    """As `ts_action`, and `OVER`."""
 
     FORWARD = 0
     REJECT = 1
@@ -44,8 +44,8 @@ class Cause(IntEnum):
 
 
 Decision: TypeAlias = tuple[int, int, Any, int, str | None, int]
-"""(action, code, data, after, to, element).  `data`: FORWARD the message, REJECT the text, RESPOND the reply; `after`
-in ns."""
+"""(action, code, data, after, to, element).  `data`: the message (FORWARD), the text (REJECT) or the reply (RESPOND);
+`after`: in ns."""
 
 
 class Rpc(Protocol):
@@ -56,17 +56,17 @@ class Rpc(Protocol):
     def response(self, message: bytes, /) -> bytes | Decision: ...
 
     def finish(self, code: int, cause: int, /) -> int | None:
-        """The RPC has ended; again: nothing happens.  ns after which to send the request once more, or None.
+        """End the RPC; a second call does nothing.  Returns the ns after which to send the request once more, or None.
 
-        Called with CANCEL when the object goes and nobody has called it."""
+        An object that is dropped without this call ends its RPC with CANCEL."""
         ...
 
     def receive(self, side: int, metadata: Pairs, /) -> None:
-        """Headers or trailers which the peer has sent."""
+        """Headers or trailers which the peer, or at a server the handler, has sent."""
         ...
 
     def changes(self, side: int, /) -> list[tuple[str, str | None]]:
-        """Headers set, or removed (None), there since this was last asked."""
+        """Headers that elements have set, or removed (None), on that side since the last call."""
         ...
 
     @property
@@ -79,17 +79,17 @@ class Rpc(Protocol):
 
     @property
     def elapsed(self) -> int:
-        """ns since it began."""
+        """ns since the RPC began."""
         ...
 
 
 Record: TypeAlias = tuple[int, int, int, int, bytes, bytes, bytes, bytes, bytes]
-"""(sequence, rpc, element, hook, arguments, tape, result), as `ts_record`; and of a request its `x-request-id` and its
+"""(sequence, rpc, element, hook, arguments, tape, result), as `ts_record`; then a request's `x-request-id` and
 `traceparent`, each empty where there is none or nobody has looked."""
 
 
 Trace: TypeAlias = tuple[int, str, int]
-"""(element, text, how many more the same call has traced that are left out)."""
+"""(element, text, how many further texts of the same call are left out)."""
 
 
 class Handle(Protocol):
@@ -102,7 +102,7 @@ class Handle(Protocol):
         ...
 
     def load(self, element: int, image: bytes, /) -> bool:
-        """Whether the image fits; if not, nothing is changed."""
+        """Load an image of the element's state; returns whether it fits.  If not, nothing is changed."""
         ...
 
     def replace(self, element: int, old: bytes, new: bytes, /) -> bool:
@@ -116,12 +116,12 @@ class Handle(Protocol):
     def release(self) -> None: ...
 
     def record(self, sink: Callable[[Record], object] | None, elements: int, /) -> tuple[bytes, ...]:
-        """Begin or end recording; the elements' states at that very moment."""
+        """Begin recording, or end it (None); returns the elements' states at that very moment."""
         ...
 
     @property
     def recording(self) -> bool:
-        """Whether there is a sink: then RPCs begin with their headers, which say what they are called."""
+        """Whether there is a sink.  RPCs must then begin with their headers, which hold the ids a log names them by."""
         ...
 
     @property
@@ -132,8 +132,8 @@ class Handle(Protocol):
     @property
     def counts(self) -> Mapping[str, Any]:
         """Since the chain was made, as docs/rpc.md says: `rpcs`, `requests`, `responses`, `rewritten`, `delayed`,
-        `malformed`, `refused`, how RPCs ended (`causes`, as `Cause`), `times`, which `rpc.times.latencies` reads, and
-        lists by element: `rejected`, `responded`, `withheld`."""
+        `malformed`, `refused`, how RPCs ended (`causes`, as `Cause`), `times`, which `latencies` of `chain/times.py`
+        reads, and lists by element: `rejected`, `responded`, `withheld`."""
         ...
 
     @property
@@ -142,13 +142,13 @@ class Handle(Protocol):
         ...
 
     def trace(self, sink: Callable[[Trace], object] | None, /) -> None:
-        """Who hears what hooks have traced, when they have returned and hold no lock."""
+        """Set the sink for what hooks trace; it is called when they have returned and hold no lock."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Touches:
-    """Which outside data of an RPC the chain reads or writes; what it does not touch costs nothing."""
+    """Which data of an RPC, beside its messages, the chain reads or writes; what it does not touch costs nothing."""
 
     headers: bool = True  # of the request
     replies: bool = True  # headers and trailers of the response
@@ -157,26 +157,26 @@ class Touches:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Carried:
-    """One version of a chain as the wrappers see it.  Whoever may still begin an RPC on it holds it."""
+    """One version of a chain as the wrappers see it.  Whoever may still begin an RPC on it keeps a reference to it."""
 
     handle: Handle
     touches: Touches = field(default_factory=Touches)
     methods: frozenset[str] | None = None  # paths which it covers; None: all
-    peer: str = ""  # who calls, as the client's own chain sees it
+    peer: str = ""  # `rpc.peer` in a client's chain
     attempts: int = 5  # of one unary RPC at most, the first included
     early: frozenset[str] = frozenset()  # paths of methods whose handlers begin before a request has passed
-    version: str = ""  # in words that headers can take
-    stamps: bool = False  # RPCs tell those behind which version they are for
+    version: str = ""  # in characters that a header can hold
+    stamps: bool = False  # RPCs carry their version, for the processors behind
 
     def covers(self, method: str) -> bool:
         return self.methods is None or method in self.methods
 
     def holds(self, method: str) -> bool:
-        """Whether the service hears of such an RPC when its first message has passed, and there must be one."""
+        """Whether the handler begins only when a first message has passed, and there must be one."""
         return method not in self.early
 
     def begin(self, method: str, metadata: Any) -> Rpc:
-        """An RPC on the client's side."""
+        """Begin an RPC on the client's side."""
         return self.handle.begin(method, self.peer, self.seen(metadata))
 
     def seen(self, metadata: Any) -> Pairs | None:
@@ -184,7 +184,7 @@ class Carried:
         return pairs(metadata) if self.touches.headers or self.handle.recording else None
 
     def stamped(self, metadata: Any) -> Any:
-        """The request's metadata with the version, where RPCs tell it."""
+        """The request's metadata, with the version where RPCs carry it."""
         if not self.stamps:
             return metadata
         others = (pair for pair in metadata or () if pair[0] != VERSION_HEADER)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that knows whose each RPC is, by the word of the layer before it.
+"""A server that knows the tenant of each RPC, for whom the layer before it vouches.
 
     server = transect.rpc.know_callers(grpc.server(pool), "identity.key")
 
-Handlers, chains and `take_turns` then find the tenant's name, and nothing else, in the metadata `x-transect-tenant`;
-`transect.identity.current()` is the same within a handler, with the deadline.  An RPC for which nobody vouches is of
-`anonymous`.
+Handlers, chains and `take_turns` then find the tenant's name, and nothing else, in the metadata `x-transect-tenant`.
+Within a handler, `transect.identity.current()` gives the same, with the deadline.  An RPC for which nobody vouches has
+the tenant `anonymous`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _rewritten(handler: Any, behavior: Any) -> Any:
 
 
 class Known(Passing):
-    """The context of a handler, whose metadata say whose the RPC is."""
+    """The context of a handler, with the tenant's name in its metadata."""
 
     def __init__(self, inner: Any, metadata: Any) -> None:
         super().__init__(inner)
@@ -85,7 +85,7 @@ class Known(Passing):
 
 
 class KnownAio:
-    """The same of asyncio."""
+    """The same for asyncio."""
 
     def __init__(self, inner: Any, metadata: Any) -> None:
         self._inner = inner
@@ -99,10 +99,10 @@ class KnownAio:
 
 
 def met(context: Any, verifier: Verifier) -> tuple[Caller, Any]:
-    """Whose the RPC is, and what it knows of itself: `context` with the tenant's name in its metadata."""
+    """The caller of the RPC, and `context` with the tenant's name in its metadata."""
     sent = tuple(context.invocation_metadata() or ())
     words = [str(value) for name, value in sent if name == HEADER]
-    caller = (verifier.of(",".join(words)) if words else None) or NOBODY  # two words are none
+    caller = (verifier.of(",".join(words)) if words else None) or NOBODY  # two words count as none
     ends = [end for end in (_end(context), caller.deadline) if end is not None]
     caller = Caller(caller.tenant, min(ends, default=None), named(sent))
     kind: Any = type(sent[0]) if sent and hasattr(sent[0], "_fields") else lambda name, value: (name, value)
@@ -112,8 +112,8 @@ def met(context: Any, verifier: Verifier) -> tuple[Caller, Any]:
 
 
 def _end(context: Any) -> float | None:
-    """When the client gives up, as `time.monotonic()` says it; None: it does not."""
-    left = context.time_remaining()  # None, or of a threaded server 292 years
+    """When the client gives up, on the clock of `time.monotonic()`; None: never."""
+    left = context.time_remaining()  # without a deadline: None, or at a threaded server 292 years
     return None if left is None or left > FOR_EVER_S else float(time.monotonic() + left)
 
 
@@ -121,7 +121,8 @@ def _end(context: Any) -> float | None:
 
 
 def plain(behavior: Callable[..., Any], verifier: Verifier, handler: Any) -> Callable[..., Any]:
-    """A function that gRPC runs in a thread.  Each runs with variables of its own: the thread is another RPC's next.
+    """A function that gRPC runs in a thread.  Each call has context variables of its own: the thread serves another RPC
+    next.
 
     The scheduler is told whom the thread works for.
     """
@@ -183,9 +184,9 @@ def _generator(behavior: Callable[..., Any], verifier: Verifier) -> Callable[...
 
 
 def know_callers(server: Any, keys: str | os.PathLike[str]) -> Any:
-    """`server`, of `grpc` or `grpc.aio`, which knows whose each RPC is; `keys`: the file that all layers have.
+    """`server`, of `grpc` or `grpc.aio`, which then knows each RPC's tenant; `keys`: the file that all layers share.
 
-    Put it around the server first, and a chain or `take_turns` around what it returns; add services to the outermost.
+    Wrap the server with this first, then wrap the result with a chain or `take_turns`; add services to the outermost.
     Raises `transect.identity.NoKeys`, and ValueError when services were added before.
     """
     verifier = Verifier(Keys(Path(keys)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sockets by which what runs in an application is reachable for operators."""
+"""The sockets by which operators reach what runs in an application."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ def listen(chain: Attached, name: str) -> None:
 
 
 def reachable(what: str, name: str, host: Host, more: Mapping[str, Verb] | None = None) -> Server | None:
-    """Make a host reachable by the verbs of `transect rpc` under a name.  `what` it is, for messages; `more`: verbs.
+    """Make a host reachable by the verbs of `transect rpc` under a name.
 
-    The service matters more than who looks after it: where the name is taken, as by the first of several processes
-    of one server, it is `NAME-2`, `NAME-3` …, and where no socket can be made there is none; a warning says so.
-    Raises ValueError for a name that cannot be one.
+    `what`: its kind, for messages; `more`: further verbs.
+
+    A failure here does not stop the service: where the name is taken, as by the first of several processes of one
+    server, the host is `NAME-2`, `NAME-3` …; where no socket can be made, it has none.  A warning says so.  Raises
+    ValueError for an invalid name.
     """
     try:
         server = Operated("rpc", name, host).serve(more, numbered=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From elements to a version of an attached chain: bound to the service, compiled, or emitted Python and the reason."""
+"""Making a version of an attached chain: bound to the service, then compiled, or as emitted Python with the reason."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Maker:
     ) -> Standing:
         """Code, and a copy of the state of the policy objects.  `trial` raises for a file that must not be loaded.
 
-        Raises Unavailable when native code is insisted on and cannot be, whatever the reason.
+        Raises Unavailable when native code is insisted on and is not possible, whatever the reason.
         """
         handle, reason = self._handle(binding, policies, trial)
         carried = Carried(
@@ -91,14 +91,14 @@ class Maker:
 
 
 def tracing(handle: Handle, names: Sequence[str]) -> Traced:
-    """What the elements of those names trace goes to Python's log."""
+    """Send what the elements trace to Python's log, under these names."""
     traced = Traced()
     handle.trace(lambda said: traced.say(names[said[0]], *said[1:]))
     return traced
 
 
 def numbered(standing: Standing, version: str) -> Standing:
-    """The same, whose RPCs can be told from those of others."""
+    """The same, under this name: its RPCs can be told from those of other versions."""
     held = standing.carried()
     assert held is not None, "it is new"
     named = replace(held, version=version)
@@ -106,7 +106,7 @@ def numbered(standing: Standing, version: str) -> Standing:
 
 
 def touches(elements: Iterable[Needs]) -> Touches:
-    """Which outside data some element reads or writes."""
+    """Which data of an RPC, beside its messages, some element reads or writes."""
     uses = {(use.hook, use.field) for needs in elements for use in needs.uses}
     return Touches(
         headers=("request", "headers") in uses,
@@ -127,7 +127,7 @@ def _compiled(binding: Binding, policies: Sequence[Any], cache: Path | None, tri
         if trial is not None:
             trial(library)
         handle: Handle = native.load(library).Chain()
-    except (BuildError, ImportError, OSError) as wrong:  # ImportError: files there may not be run
+    except (BuildError, ImportError, OSError) as wrong:  # ImportError: the folder may forbid execution
         raise Unavailable("the compiled chain", str(wrong), "`native=False` does without") from wrong
     for index, policy in enumerate(policies):
         fits = handle.load(index, image(policy))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata between gRPC's forms and a chain's: names and texts, as they stand on the wire."""
+"""Metadata, converted between gRPC's forms and a chain's: names and texts as they are on the wire."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Changes = Sequence[tuple[str, str | None]]
 
 
 def pairs(metadata: Any) -> Pairs:
-    """As a chain reads it.  Binary values (`…-bin`) are base64, as every other carrier sees them."""
+    """Metadata as a chain reads them.  Binary values (`…-bin`) are base64, as every other carrier sees them."""
     return tuple((name, _text(value)) for name, value in metadata) if metadata else ()
 
 
@@ -24,7 +24,7 @@ def _text(value: str | bytes) -> str:
 
 
 def changed(metadata: Any, changes: Changes) -> tuple[tuple[str, str | bytes], ...]:
-    """`metadata` with what the chain has set and removed; a set name replaces all its values."""
+    """`metadata` with what the chain has set and removed; setting a name replaces all its values."""
     names = {name for name, _ in changes}
     kept = tuple((name, value) for name, value in metadata or () if name not in names)
     return kept + sent(changes)

@@ -22,7 +22,7 @@ from transect.rpc.native.build import RPC_RUNTIME, cache_folder, shared_object
 from transect.rpc.native.chain import emit_chain
 
 STEM = "transect_chain"
-MODULE = "grpc_module.c"  # has the chain's name
+MODULE = "grpc_module.c"  # compiled with the chain's name in it
 
 
 def headers() -> Path:
@@ -48,7 +48,7 @@ def emitted(binding: Binding) -> Mapping[str, bytes]:
 
 
 def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:
-    """The extension of an emitted chain, compiled unless it is there; Unavailable, or BuildError."""
+    """The extension of an emitted chain, compiled unless it is there.  Raises Unavailable or BuildError."""
     include = headers()
     carrier = {path.name: path.read_bytes() for path in RPC_RUNTIME.glob("grpc_*.c")}
     module = {MODULE: carrier.pop(MODULE)}
@@ -64,7 +64,7 @@ def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:
 
 
 def load(path: Path) -> ModuleType:
-    """Import a compiled chain; the same file is loaded once.  Raises Unavailable as `cache.loadable`, ImportError."""
+    """Import a compiled chain; each file is loaded once.  Raises ImportError, and Unavailable as `cache.loadable`."""
     name = path.name.partition(".")[0]
     qualified = f"transect.rpc.grpcio.{name}"
     if qualified in sys.modules:
@@ -82,5 +82,5 @@ def load(path: Path) -> ModuleType:
 
 
 def chain(sources: Mapping[str, bytes], folder: Path | None = None) -> Any:
-    """A fresh copy of the state of an emitted chain, with its compiled code: a `Handle`."""
+    """A `Handle` of an emitted chain: its compiled code, and a fresh copy of its state."""
     return load(compiled(sources, folder)).Chain()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An attached chain as one of several processors of an edge: what `rpc/versions/edge.py` asks of it.
+"""An attached chain as one of several processors of an edge: the verbs that `rpc/versions/edge.py` calls.
 
-A new version is staged at every processor before the first one names it to those behind it; both versions stand until
-the last RPC of the old one has ended.
+Every processor stages a new version before the first processor names that version to those behind it.  Both versions
+stay until the last RPC of the old one has ended.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ class Part:
     """One processor."""
 
     chain: Attached
-    stamps: bool = False  # it is the first: it names the version
+    stamps: bool = False  # this is the first processor, which names the version
     staged: Ready | None = None
-    handover: Handover | None = None  # that which the version in force came by
-    came: list[Came] = field(default_factory=list)  # from other processors, with that version
+    handover: Handover | None = None  # to the version in force, from the one before it
+    came: list[Came] = field(default_factory=list)  # elements from other processors, with that version
     kept: dict[str, Standing] = field(default_factory=dict)  # older versions, by name
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
         """For `control.server.Server`."""
         return verbs_of_part(self)
 
-    # ------------------------------------------------------------ verbs: `several.Part`
+    # ------------------------------------------------------------ verbs: `processor.Part`
 
     def named(self) -> InForce:
         name = self._carried(self.chain.now).version if self.chain.joined else ""
@@ -97,7 +97,7 @@ class Part:
         return carried
 
     def _follow(self, *others: Standing) -> None:
-        followed = () if self.stamps else (self.chain.now, *others)  # who names the version is told none
+        followed = () if self.stamps else (self.chain.now, *others)  # the first processor is told none
         self.chain.versions.follow(*map(self._carried, followed))
 
     def state(self) -> list[Element]:

@@ -23,7 +23,7 @@ LONG = 0x80  # a length that takes several bytes
 def identity(context: Any) -> str:
     """The authenticated identity of the caller, else its address (the port changes with each connection).
 
-    Of a certificate not the first of `peer_identities()`: a common name, which may look like anybody's URI.
+    For a certificate, this is not the first of `peer_identities()`: a common name, which may look like anybody's URI.
     """
     identities = context.peer_identities()
     if identities:
@@ -39,7 +39,7 @@ def identity(context: Any) -> str:
 def certified(known: Known) -> str | None:
     """The first URI of a certificate, else its first DNS name, else its subject; None: it has none of them.
 
-    Empty, nobody's, when that name holds anything but printable ASCII, or the names cannot be read.
+    Empty, which is nobody's name, when that name holds anything but printable ASCII, or the names cannot be read.
     """
     try:
         names = alternative_names(_first(known, "x509_pem_cert"))
@@ -62,7 +62,7 @@ def _text(name: bytes) -> str:
 def alternative_names(pem: bytes) -> Mapping[int, bytes]:
     """The first subject alternative name of each kind, by its tag, as the certificate has it.
 
-    gRPC tells each up to a NUL, so that `spiffe://a\\0b` would be `spiffe://a`.  Raises ValueError where it is no DER.
+    gRPC cuts each at a NUL, so that `spiffe://a\\0b` would be `spiffe://a`.  Raises ValueError for what is no DER.
     """
     certificate = ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
     ((_, signed),) = _values(certificate)
@@ -82,7 +82,7 @@ def alternative_names(pem: bytes) -> Mapping[int, bytes]:
 
 
 def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag and content of each value that stands in DER, one after the other (X.690, 8.1).  Raises ValueError."""
+    """Tag and content of each DER value in `data`, in order (X.690, 8.1).  Raises ValueError."""
     at = 0
     while at < len(data):
         tag, size, at = data[at], int.from_bytes(data[at + 1 : at + 2]), at + 2

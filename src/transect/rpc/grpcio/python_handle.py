@@ -83,7 +83,7 @@ class PythonHandle:
             binding, engines, pass_unknown=True, took=lambda element, ns: self._times[1 + element].add(ns)
         )
         self._tape = LiveTape()
-        self.asking: Headers | None = None  # of the request whose hooks ran last
+        self.asking: Headers | None = None  # the headers of the request whose hooks ran last
 
     @property
     def counts(self) -> Mapping[str, Any]:
@@ -99,7 +99,7 @@ class PythonHandle:
         return PythonRpcHandle(self, self._chain.rpc(method, peer, headers, self._tape), headers)
 
     def _finish_abandoned(self) -> None:
-        """Not where they were dropped: that may have been within a handler, which holds its element's lock."""
+        """Called here, not where an RPC was dropped: that may be within a handler, which holds its element's lock."""
         while self.abandoned:
             self.abandoned.popleft().finish(CANCELLED, Cause.CANCEL)
 
@@ -136,7 +136,7 @@ class PythonHandle:
             return tuple(self._chain.save(element) for element in range(elements))
 
     def _called(self) -> Iterator[bytes]:
-        """What the request is called whose hook runs."""
+        """The ids of the request whose hook runs."""
         assert self.asking is not None
         for name in (HEADER, TRACEPARENT):
             yield (self.asking.get(Side.REQUEST, name) or "").encode(errors="replace")
@@ -150,11 +150,11 @@ class PythonHandle:
             self._tracer = sink
 
     def _keep(self, element: int, text: str) -> None:
-        """Until the hooks have returned: writing it down may take long, and the lock is held now."""
+        """Keep the text until the hooks have returned: writing it may take long, and the lock is held now."""
         self.said.setdefault(element, []).append(text)
 
     def tell(self) -> None:
-        """The lock is free: what has been traced is said."""
+        """Hand on what has been traced, now that the lock is free."""
         with self.lock:
             said, self.said = self.said, {}
             tracer = self._tracer
@@ -228,7 +228,7 @@ class PythonRpcHandle:
             self.finished = True
             self._handle.open -= 1
             self._handle._counts["causes"][cause] += 1
-            # No element's: none has seen it.
+            # Counted for no element: none has seen it.
             self._handle._counts["refused"] += cause == Cause.REJECT and not self.entered
             elapsed = self.elapsed
             self._handle._times[0].add(elapsed)

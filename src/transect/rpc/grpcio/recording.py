@@ -17,8 +17,8 @@ from transect.rpc.chain.needs import HOOKS
 from transect.rpc.chain.replay import about
 from transect.rpc.grpcio.handle import Handle, Record
 
-REMEMBERED = 1024  # RPCs; a log that names one twice means what one means that names it once
-PATIENCE = 0.001  # seconds between two looks whether the last records have come
+REMEMBERED = 1024  # RPCs whose names are not written again; writing one twice would do no harm
+PATIENCE = 0.001  # seconds between two checks for the last records
 
 
 class Recording:
@@ -65,7 +65,7 @@ class Recording:
             self._writer.add(Logged(sequence, element, self._hooks[element][hook], rpc, *rest))
 
     def _name(self, rpc: int, sequence: int, called: Named) -> None:
-        """Once, for all that is known here of RPCs that came long ago."""
+        """Name an RPC in the log: once, unless it came so long ago that this is forgotten here."""
         assert self._writer is not None
         self._writer.name(rpc, sequence, called)
         self._named[rpc] = None
@@ -82,5 +82,5 @@ class Recording:
 
 
 def _numbers(names: list[str]) -> tuple[int, ...]:
-    """By `ts_record`'s number of a hook, its index among the policy's handlers."""
+    """For each hook, by its number in `ts_record`: its index among the policy's handlers, or -1."""
     return tuple(names.index(hook) if hook in names else -1 for hook in HOOKS)

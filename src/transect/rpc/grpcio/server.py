@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A synchronous server with a chain: services are added to it as to any server.
 
-Handlers are wrapped when they are added, at the level of their serialisers: the server below passes bytes.
+Handlers are wrapped when they are added, together with their serialisers: the server below passes bytes.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from transect.rpc.grpcio.versions import Unknown, Versions
 
 log = logging.getLogger(__name__)
 
-# A cancelled RPC counts as late by its client's clock, which started before ours, so long before its deadline: seconds,
-# or (gRPC's core writes timeouts up to a hundredth too long, 1 s as 1010m) a part of the whole; at most a tenth.
+# A cancelled RPC counts as late when little of its timeout is left, since its client's clock started before ours: NEAR
+# seconds or, if that is more, 1/ROUNDED of the timeout (gRPC's core writes timeouts up to a hundredth too long, 1 s as
+# 1010m); but at most 1/LATEST of it.
 NEAR = 0.05
 ROUNDED = 50
 LATEST = 10
@@ -48,7 +49,7 @@ ATTACH_FIRST = "attach the chain first, then add services to what `attach` retur
 
 
 class Handlers(grpc.GenericRpcHandler):
-    """Wraps what another finds."""
+    """Wraps the handlers that `inner` finds."""
 
     def __init__(self, inner: Any, wrap: Callable[[str, Any], Any]) -> None:
         self._inner = inner
@@ -63,13 +64,14 @@ class Handlers(grpc.GenericRpcHandler):
         known, wrapped = self._made.get(method, (None, None))
         if known is not found:
             wrapped = self._wrap(method, found)
-            if wrapped is not found:  # a handler for any path leaves its names to strangers: no end of them
+            # What is not covered is not kept: where any path has a handler, strangers could add paths without end.
+            if wrapped is not found:
                 self._made[method] = found, wrapped
         return wrapped
 
 
 def must_be_fresh(inner: grpc.Server) -> None:
-    """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
+    """Raises ValueError when services were added before: their RPCs would bypass the chain."""
     state = getattr(inner, "_state", None)
     for known in ("generic_handlers", "registered_method_handlers"):
         if getattr(state, known, None):
@@ -115,12 +117,12 @@ KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
 def kind_of(handler: Any) -> str:
-    """Which of the four a handler is."""
+    """Which of the four kinds a handler is."""
     return KINDS[2 * bool(handler.request_streaming) + bool(handler.response_streaming)]
 
 
 def rebuilt(kind: str, behavior: Any, original: Any) -> Any:
-    """A handler without serialisers, and with what gRPC looks for on the behaviour."""
+    """A handler without serialisers; its behaviour keeps the attribute that gRPC looks for."""
     pool = getattr(original, "experimental_thread_pool", None)
     if pool is not None:
         behavior.experimental_thread_pool = pool
@@ -128,9 +130,9 @@ def rebuilt(kind: str, behavior: Any, original: Any) -> Any:
 
 
 def blocking(behavior: Any) -> Any:
-    """A handler that gives its replies to a callback (as gRPC's own health service does), as one that yields them.
+    """Turn a handler that gives its replies to a callback, as gRPC's own health service does, into one that yields.
 
-    It holds a thread of the server's, as every other handler does.
+    The result holds a thread of the server's, as every other handler does.
     """
 
     def replies(request: Any, context: Any) -> Iterator[Any]:
@@ -145,7 +147,7 @@ def blocking(behavior: Any) -> Any:
 
 
 def wrapped(versions: Versions, method: str, handler: Any) -> Any:
-    """The handler with the chain in front of it, or itself where the chain does not cover the method."""
+    """The handler with the chain in front of it, or the handler itself where the chain does not cover the method."""
     if not versions.covers(method):
         return handler
     kind = kind_of(handler)
@@ -160,7 +162,7 @@ class Stop(Exception):
 
 
 class Serving:
-    """The chain of one method: four behaviours over bytes."""
+    """One method behind its chain: a behaviour over bytes for each of the four kinds."""
 
     def __init__(
         self, versions: Versions, method: str, deserialize: Any, serialize: Any, behavior: Any
@@ -198,7 +200,7 @@ class Serving:
         return call.replies(self._opened, Incoming(requests, call))
 
     def _opened(self, requests: Incoming, context: Any) -> Any:
-        """The handler hears of a stream when its first message has passed, as of every other RPC."""
+        """The handler begins when the stream's first message has passed, as for every other RPC."""
         requests.open()
         return self._behavior(requests, context)
 
@@ -214,11 +216,11 @@ class Serving:
         return ServedCall(self, touches, rpc, context, carried.holds(self._method))
 
     def refuse(self, context: Any) -> None:
-        """An RPC for a version that is not here: what stands here counts it."""
+        """Count an RPC for a version that is not here, with the current version."""
         self.begun(self._versions.current, context)[1].finish(UNAVAILABLE, Cause.REJECT)
 
     def begun(self, carried: Carried, context: Any) -> tuple[Touches, Rpc]:
-        """An RPC of that version.  What it does not touch need not be fetched."""
+        """Begin an RPC on that version.  What the version does not touch is not fetched."""
         touches = carried.touches
         peer = identity(context) if touches.peer else ""
         metadata = carried.seen(context.invocation_metadata())
@@ -229,7 +231,7 @@ class ServedCall:
     """One RPC on its way through a chain and a handler."""
 
     def __init__(self, serving: Serving, touches: Touches, rpc: Rpc, context: Any, holds: bool) -> None:
-        self.holds = holds  # the handler begins when a request has passed
+        self.holds = holds  # the handler begins only when a request has passed the chain
         self._deserialize = serving._deserialize
         self._serialize = serving._serialize
         self._touching = touches.headers or touches.replies
@@ -237,7 +239,7 @@ class ServedCall:
         self.context = context
         self.answer: bytes | None = None  # of a `Respond`
         self.refusal: tuple[int, str] | None = None
-        self._aborted: Exception | None = None  # by the chain; what the client hears is sent then
+        self._aborted: Exception | None = None  # by the chain; the client's status has been sent
         if not context.add_callback(partial(ended, rpc, context)):
             ended(rpc, context)
 
@@ -287,7 +289,7 @@ class ServedCall:
             self.context.apply()
 
     def _withhold(self) -> None:
-        """What the handler says beside a reply that is rejected goes nowhere either."""
+        """Withhold the handler's metadata together with its rejected reply."""
         if self._touching:
             self.context.withhold()
         self.context.set_trailing_metadata(())
@@ -342,9 +344,9 @@ class ServedCall:
         return data
 
     def _refuse(self) -> None:
-        """A request was refused, and the handler took that for the end of its requests.
+        """Abort where a request was refused and the handler took that for the end of its requests.
 
-        asyncio's servers take a second `abort` for an error of the handler's.
+        An abort is raised again, not repeated: asyncio's servers take a second `abort` for an error of the handler's.
         """
         if self._aborted is not None:
             raise self._aborted
@@ -386,10 +388,10 @@ class Incoming:
     def __init__(self, requests: Iterator[bytes], call: ServedCall) -> None:
         self._requests = requests
         self._call = call
-        self._first: list[Any] = []  # has passed; the handler has yet to take it
+        self._first: list[Any] = []  # the request that has passed, until the handler takes it
 
     def open(self) -> None:
-        """Returns when the first request has passed.  Raises Stop, or what gRPC's `abort` does, when none will."""
+        """Returns when the first request has passed; when none will, raises Stop or what gRPC's `abort` raises."""
         if not self._call.holds:
             return
         try:
@@ -417,7 +419,7 @@ class Incoming:
     def _received(self) -> bytes:
         """Raises StopIteration when the client has ended its requests, `grpc.RpcError` when it broke off.
 
-        gRPC's iterator may end before gRPC knows which of the two it was; when it has answered once more, it does.
+        gRPC's iterator may end before gRPC knows which of the two it was; asked once more, gRPC knows.
         """
         try:
             return next(self._requests)
@@ -430,13 +432,13 @@ class Incoming:
 
 
 def code_of(context: Any) -> int:
-    """What the handler has set, as a number."""
+    """The status code that the handler has set, as a number."""
     code = context.code()
     return OK if code is None else number(code)
 
 
 def number(code: Any) -> int:
-    """gRPC takes a status code, and its number."""
+    """The number of a status code; gRPC takes either."""
     return code if isinstance(code, int) else code.value[0]
 
 
@@ -452,9 +454,9 @@ def ended(rpc: Rpc, context: Any) -> None:
 
 
 def received(context: Any, changes: Any) -> Any:
-    """The request's metadata as the handler sees them after these changes; None where there are none.
+    """The request's metadata as the handler sees them after these changes; None where there are no changes.
 
-    Where callers are known, an element that has said whose the RPC is has said for whom the handler works.
+    Where callers are known, an element that changes the tenant of the RPC changes for whom the handler works.
     """
     if not changes:
         return None
@@ -469,7 +471,7 @@ def received(context: Any, changes: Any) -> Any:
 class Context(Passing):
     """The handler's context where the chain touches headers or trailers.
 
-    Initial metadata are held back until the first reply, when the chain has seen it; trailers until the end.
+    Initial metadata are held back until the chain has seen the first reply; trailers until the end.
     """
 
     def __init__(self, inner: Any, rpc: Rpc, touches: Touches) -> None:
@@ -497,7 +499,7 @@ class Context(Passing):
         self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
 
     def withhold(self) -> None:
-        """Nothing of the handler's passes that has not passed."""
+        """Drop the handler's initial metadata, unless they have been sent."""
         self._initial = None
 
     def apply(self) -> None:

@@ -16,19 +16,19 @@ from transect.rpc.grpcio.handle import Carried, Handle
 from transect.rpc.versions.upgrade import Version
 
 TRIES = 3  # of a change without holding RPCs back
-OURS = 3  # references to a handle that is only held here: ours, and two of the one who counts
+OURS = 3  # references to a handle that nobody else holds: ours, and two that counting takes
 
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """A version that takes RPCs, or has taken them.  `upgrade.Copy`."""
+    """A version that takes RPCs, or has taken them; an `upgrade.Copy`."""
 
     version: Version
     binding: Binding
     classes: tuple[type[Any], ...]  # of policy objects
     handle: Handle
     reason: str  # why the chain is not native; empty: it is
-    traced: Traced  # what its elements say
+    traced: Traced  # what its elements have traced
     carried: Callable[[], Carried | None]  # None: no RPC can begin on it any more
 
     @property
@@ -47,7 +47,7 @@ class Standing:
     def swap(self, element: int, change: Callable[[bytes], bytes]) -> None:
         """Put what `change` makes of the state's image in force, as one step.
 
-        RPCs go on meanwhile; only where they change the state faster than `change` works, they wait for it.
+        RPCs go on meanwhile; they wait only where they change the state faster than `change` works.
         """
         for _ in range(TRIES):
             if self._swapped(element, change):
@@ -75,7 +75,7 @@ class Standing:
         self.swap(element, change)
 
     def retired(self) -> Standing:
-        """The same, kept for what its RPCs still do."""
+        """The same, kept for what its RPCs still do, without keeping it open to new ones."""
         held = self.carried()
         assert held is not None, "it takes RPCs"
         return replace(self, carried=weakref.ref(held))
@@ -88,4 +88,4 @@ class Standing:
         return self.carried() is None and self.handle.open == 0 and sys.getrefcount(self.handle) <= OURS
 
     def end(self) -> None:
-        """It goes with the last reference."""
+        """Nothing to do: it goes with the last reference."""

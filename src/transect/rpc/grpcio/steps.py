@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One RPC with a single reply, on the client's side, free of I/O: a generator of what to do next.
 
-A blocking call, a future and a coroutine each drive the same generator: `Sleep` is answered with None, `Send` with a
-`Reply` or the error thrown in.
+A blocking call, a future and a coroutine each drive the same generator: they answer `Sleep` with None, and `Send` with
+a `Reply` or by throwing the error in.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def deadline_of(timeout: float | None) -> float | None:
 
 
 def left(deadline: float | None) -> float | None:
-    """Seconds."""
+    """Seconds until the deadline."""
     return None if deadline is None else max(deadline - time.monotonic(), 0.0)
 
 
 def timeout_of(deadline: float | None) -> float | None:
-    """What gRPC is told where it begins a call.  One whose deadline has passed ends there at once; of a timeout of 0,
-    or of some nanoseconds, gRPC answers most calls with OK."""
+    """The timeout with which gRPC begins a call: negative once the deadline has passed, which ends the call at once.
+    With a timeout of 0, or of some nanoseconds, gRPC answers most calls with OK."""
     remaining = left(deadline)
     return PAST if remaining == 0 else remaining
 
@@ -84,7 +84,7 @@ class Stage(IntEnum):
 
 
 def raising(error: Exception) -> Steps:
-    """Nothing but this error."""
+    """Steps that only raise this error."""
     raise error
     yield
 
@@ -113,7 +113,7 @@ class Unary:
     def resumed(
         self, stage: int, rpc: Rpc, data: bytes, value: Any, deadline: float | None, metadata: Any
     ) -> Steps:
-        """What is left when the first attempt got as far as `stage`; `value` as `grpc_unary.c` says."""
+        """The steps left when the first attempt got as far as `stage`; `value` as `grpc_unary.c` says."""
         match stage:
             case Stage.REQUEST:
                 trying = self._attempt(rpc, value, deadline, metadata)
@@ -138,7 +138,7 @@ class Unary:
     def _tried(
         self, attempt: int, rpc: Rpc, trying: Steps, data: bytes, deadline: float | None, metadata: Any
     ) -> Steps:
-        """This attempt, and those which elements wish for when it has ended."""
+        """This attempt, and the retries which elements ask for when it has ended."""
         failure, answer = None, None
         try:
             answer = yield from trying
@@ -185,7 +185,7 @@ class Upload:
 
     carried: Carried
     rpc: Rpc
-    silent: bool = False  # no request has come, and one must: else there is nothing to decide
+    silent: bool = False  # no request has come, and one must: without it, there is nothing to decide
     refusal: Ended | None = None
     answer: bytes | None = None  # of a `Respond`
     broken: bool = False  # the client's iterator of requests has raised
@@ -209,19 +209,19 @@ class Upload:
         return answer
 
     def ending(self, error: BaseException) -> tuple[int, Cause]:
-        """Code and cause of what the RPC raised.  gRPC's own UNKNOWN for a broken iterator is no peer's."""
+        """Code and cause of what the RPC raised.  UNKNOWN for a broken iterator is gRPC's own, not the peer's."""
         code, cause = outcome(error)
         own = self.broken and cause is Cause.REPLY and code == grpc.StatusCode.UNKNOWN.value[0]
         return (CANCELLED, Cause.CANCEL) if own else (code, cause)
 
     def ends(self) -> bool:
-        """There are no more requests; whether that ends the RPC, because there was none."""
+        """Note that no more requests come; returns whether that ends the RPC, because there was none."""
         if self.silent:
             self.refusal = Ended(grpc.StatusCode.INVALID_ARGUMENT, NO_MESSAGE, Cause.REJECT)
         return self.silent
 
     def decide(self, out: Decision) -> bool:
-        """Whether the request passes on, now that its delay is over; else the requests end."""
+        """Whether the request passes on, now that its delay is over; if not, the requests end."""
         if self.rpc.finished:  # meanwhile
             return False
         match out[0]:
@@ -237,7 +237,7 @@ class Upload:
 
 
 def replied(carried: Carried, rpc: Rpc, reply: Reply, deadline: float | None) -> Steps:
-    """The response hooks of the one reply."""
+    """Run the response hooks on the one reply."""
     if not carried.touches.replies:
         out = rpc.response(reply.message)
         if isinstance(out, bytes):
@@ -265,7 +265,7 @@ def show(rpc: Rpc, initial: Any, trailing: Any) -> None:
 
 
 def admitted(out: Decision, deadline: float | None) -> Generator[Sleep | Send, Any, None]:
-    """Wait as the chain asks, then raise what it refuses with."""
+    """Wait as long as the chain asks, then raise the refusal, if there is one."""
     after, remaining = out[3] * NS, left(deadline)
     if remaining is not None and after and after >= remaining:
         yield Sleep(remaining)

@@ -22,11 +22,11 @@ from transect.control.protocol import Refused
 
 PATIENCE_S = 20.0
 GOES_ON = "the old version goes on"
-MESSAGES = (b"", b"\x0a\x00", b"\xff\xff")  # an empty one, a field, none at all
+MESSAGES = (b"", b"\x0a\x00", b"\xff\xff")  # empty, with one field, and no message at all
 
 
 def tried(library: Path, methods: Sequence[str], images: Sequence[bytes]) -> None:
-    """Run some RPCs through the new code on copies of the states.  Raises Refused with how that failed, Unavailable."""
+    """Run some RPCs through the new code on copies of the states.  Raises Unavailable, and Refused with what failed."""
     trial = {"methods": methods, "images": [base64.b64encode(image).decode() for image in images]}
     given = json.dumps(trial).encode()
     try:

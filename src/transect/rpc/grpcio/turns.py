@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A threaded grpcio server with so many RPCs in service at once, where an Arbiter says whose turn is next.
+"""A threaded grpcio server with a limited number of RPCs in service at once; an Arbiter says whose turn is next.
 
     server = transect.rpc.take_turns(grpc.server(pool), FairShare(), at_once=4, by="x-tenant")
 
@@ -27,7 +27,7 @@ from transect.rpc.grpcio.peer import identity
 from transect.rpc.grpcio.server import Server, kind_of, rebuilt
 from transect.rpc.grpcio.turns_host import TurnsHost
 
-LOOK_S = 0.05  # how often a waiting RPC sees whether its client has gone
+LOOK_S = 0.05  # between two checks whether the client of a waiting RPC has gone
 
 
 class Turns(Server):
@@ -37,7 +37,7 @@ class Turns(Server):
         self._inner = inner
         self.queue = queue
         self._by = by
-        self.operated: Control | None = None  # by which it is reachable
+        self.operated: Control | None = None  # makes the queue reachable for operators
 
     def stop(self, grace: float | None) -> Any:
         if self.operated is not None:
@@ -99,13 +99,15 @@ def take_turns(
     tenants: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> Turns:
-    """The server, with at most `at_once` RPCs in service; `policy`, an `Arbiter`, chooses whose is next.
+    """The server, with at most `at_once` RPCs in service; `policy`, an `Arbiter`, chooses whose RPC is next.
 
-    `by`: "peer", or the metadata key which names the client; those that do not have it are one client.  `tenants`: a
-    TOML file of clients' weights, in percent under `[tenants]`, which is followed.  Each waiting RPC holds a thread of
-    the server's pool.  `name`: under which `transect rpc status` finds it; a program of a stack has its own in the
-    environment variable `TRANSECT_NAME`, and `transect top` finds it then.  Services are added to the result.  Around
-    `attach(…)`, the chain sees an RPC before it waits; within, after.
+    `by`: "peer", or the metadata key which names the client; all RPCs without that key count as one client.  `tenants`:
+    a TOML file of clients' weights, in percent under `[tenants]`; changes to the file take effect.  Each waiting RPC
+    holds a thread of the server's pool.  `name`: the name by which `transect rpc status` finds the queue; a program of
+    a stack gives the value of the environment variable `TRANSECT_NAME`, and then `transect top` finds the queue too.
+
+    Add services to the result.  In `take_turns(attach(…), …)` the chain sees an RPC before it waits; in
+    `attach(take_turns(…), …)`, after.
 
     Raises `transect.base.weights.NoWeights` where the file says none, and TypeError or ValueError for what is no such
     server, Arbiter, number or name.
@@ -141,6 +143,6 @@ def _weights(tenants: str | os.PathLike[str] | None) -> Callable[[str], int]:
 
 
 def is_late(context: Any) -> bool:
-    """Whether nobody waits for the RPC any more because its deadline has passed, by the client or the layer before."""
+    """Whether the RPC's deadline, from the client or the layer before, has passed: nobody waits for it any more."""
     left, deadline = context.time_remaining(), current().deadline
     return (left is not None and left <= 0) or (deadline is not None and time.monotonic() >= deadline)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which version of a chain an RPC is for: it is looked up once, when the RPC begins, and holds until it ends.
+"""Which version of a chain an RPC is for: that is looked up once, when the RPC begins, and holds until the RPC ends.
 
-Alone, a chain has one version for all RPCs that begin now.  Where several processors share the elements of an edge,
-the first one says in a header which version an RPC is for, and those behind it (`follow`) have both for as long as RPCs
-of the older one are under way.
+A chain that stands alone has one version for all RPCs that begin now.  Where several processors share the elements of
+an edge, the first one says in a header which version an RPC is for, and those behind it (`follow`) have both versions
+for as long as RPCs of the older one are under way.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Versions:
     """The versions of one attached chain."""
 
     def __init__(self, first: Carried) -> None:
-        self.current = first  # takes RPCs that say nothing
-        self._named: dict[str, Carried] = {}  # takes RPCs that name it
+        self.current = first  # takes RPCs that name no version
+        self._named: dict[str, Carried] = {}  # each takes the RPCs that name it
         self._watching: WeakKeyDictionary[Any, Callable[[Any], object]] = WeakKeyDictionary()
 
     @classmethod
@@ -36,7 +36,7 @@ class Versions:
         return self.current.covers(method)
 
     def chosen(self, metadata: Callable[[], Any]) -> Carried:
-        """The version for an RPC with that metadata of its request.  Raises Unknown."""
+        """The version for an RPC whose request has that metadata.  Raises Unknown."""
         if not self._named:
             return self.current
         names = [value for key, value in metadata() or () if key == VERSION_HEADER]
@@ -52,15 +52,15 @@ class Versions:
     # ------------------------------------------------------------ changing
 
     def put(self, version: Carried) -> None:
-        """From now on RPCs that say nothing are for this version."""
+        """From now on, RPCs that name no version are for this one."""
         self.current = version
         for method, told in list(self._watching.items()):
             told(method)
 
     def follow(self, *versions: Carried) -> None:
-        """RPCs that name one of these versions are for it; without any, names mean nothing."""
+        """From now on, RPCs may name one of these versions; where none are given, names mean nothing."""
         self._named = {version.version: version for version in versions}
 
     def watch(self, method: Any, told: Callable[[Any], object]) -> None:
-        """Call `told` with the method whenever `current` is another, for as long as the method is used."""
+        """Call `told` with the method whenever `current` changes, for as long as the method is in use."""
         self._watching[method] = told

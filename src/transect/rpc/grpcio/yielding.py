@@ -12,7 +12,7 @@ YIELD_S = 0.0005  # between switches of threads, instead of 0.005
 
 @contextmanager
 def yielding() -> Iterator[None]:
-    """Compiling takes the interpreter for long stretches: threads with RPCs get it sooner than they usually would."""
+    """Compiling holds the interpreter for long stretches: threads with RPCs get it sooner here than they usually do."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, YIELD_S))
     try:

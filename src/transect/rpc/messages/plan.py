@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is taken out of a message: for each field that somebody looks at, a slot.
+"""What a scan takes out of a message: a slot for each field that the chain looks at.
 
 The scanners, native and Python, follow the same plans; so do both rewriters.
 """
@@ -17,7 +17,8 @@ class Slot:
     """One field of a message that the chain looks at."""
 
     field: ProtoField
-    index: int  # its bit and position; -1: hidden, a member of a oneof which nobody reads, but which ends the others
+    # Its bit and position; -1: hidden: nobody reads the field, but it ends the other members of its oneof
+    index: int
     written: bool = False  # some element assigns it
     # Some element assigns a field within this sub-message: its pieces are kept for rewriting
     entered: bool = False
@@ -40,7 +41,7 @@ class Slot:
 
     @property
     def nested(self) -> bool:
-        """A sub-message which stands once (its occurrences are merged)."""
+        """Whether it is a single sub-message, whose occurrences are merged."""
         return self.single and self.field.kind.nested
 
 
@@ -62,7 +63,7 @@ class Plan:
 
     @cached_property
     def by_tag(self) -> dict[int, Slot]:
-        """Slots by the tags under which they are recognised; another wire type makes an unknown field."""
+        """Slots by the tags under which they are recognised; with another wire type, a field is unknown."""
         tags = {s.field.tag: s for s in self.slots}
         packed = {
             s.field.packed_tag: s
@@ -72,7 +73,7 @@ class Plan:
         return tags | packed
 
     def rivals(self, slot: Slot) -> tuple[Slot, ...]:
-        """The visible other members of its oneof."""
+        """The other visible members of the slot's oneof."""
         return tuple(
             s
             for s in self.visible
@@ -84,7 +85,7 @@ Plans = dict[str, Plan]
 
 
 def plan_of(message: ProtoMessage, messages: dict[str, ProtoMessage], names: set[str] | None = None) -> Plans:
-    """Plans which take every field (of `message`: those named), each of them writable: for tests and tools."""
+    """Plans which take every field (of `message` itself, only those in `names`), all writable; for tests and tools."""
     found: Plans = {}
     waiting = [message.name]
     while waiting:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From descriptors to plain data.  Descriptors come from a compiled FileDescriptorSet, from .proto files (compiled here
-by a protobuf compiler), from a generated module, or from a server's reflection; never from a reading of our own."""
+by a protobuf compiler), from a generated module, or from a server's reflection; never from a parser of our own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFLECTION_TIMEOUT = 10.0  # seconds
 
 
 class ProtoError(Exception):
-    """Descriptors that cannot be had or read; the text says why, `help` what to do."""
+    """Descriptors that cannot be found or read; the text says why, `help` what to do."""
 
     def __init__(self, text: str, help: str = "") -> None:
         super().__init__(text)
@@ -88,7 +88,7 @@ def from_set(data: bytes, name: str = "the descriptor set") -> Protos:
 
 
 def from_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> Protos:
-    """Descriptors from .proto files, compiled here, or from .binpb files; several of one kind.  `roots` as of
+    """Descriptors from .proto files, which are compiled here, and from .binpb files.  `roots`: as for
     `compile_protos`."""
     check_files(paths, roots)
     _require("google.protobuf")
@@ -121,7 +121,7 @@ def check_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> None:
 def compile_protos(paths: Sequence[Path], roots: Sequence[Path] = ()) -> bytes:
     """A FileDescriptorSet of .proto files and their imports.
 
-    Imports are found below `roots`; a file that is below none has its own folder as one more.  Google's own protos
+    Imports are found below `roots`, and below the folder of each file that is below none of them.  Google's own protos
     (`google/protobuf/…`, `google/rpc/…`) are found where their packages are installed.
     """
     compiler = _protoc()
@@ -168,7 +168,7 @@ GOOGLES = ("google/rpc/", "google/api/", "google/type/", "google/longrunning/")
 
 
 def _help_with(said: str) -> str:
-    """What to do about the compiler's words."""
+    """What to do about the compiler's complaint."""
     missing = re.findall(r"^(\S+\.proto): File not found", said, re.MULTILINE)
     if any(name.startswith(GOOGLES) for name in missing):
         return "pip install googleapis-common-protos"
@@ -221,7 +221,7 @@ def _unreflected(target: str, why: str) -> ProtoError:
 
 
 def _said(error: Any) -> str:
-    """A status as one line: the text of an error of gRPC is many."""
+    """A status as one line, since the text of a gRPC error has many."""
     return f"{error.code().name}: {error.details()}" if hasattr(error, "details") else str(error)
 
 
@@ -250,7 +250,7 @@ def _reflected(channel: Any, target: str, until: float) -> list[Any]:
     files: dict[str, Any] = {}
     asked, size = set[str](), 0
     while wanted:
-        # What is listed and not described is not there; whoever needs it learns that there is no such service.
+        # A service that is listed but not described is left out; whoever needs it learns that there is none.
         for data in answer(**wanted.popleft()).file_descriptor_response.file_descriptor_proto:
             size += len(data)
             if size > LARGEST:
@@ -276,7 +276,7 @@ def _require(module: str) -> None:
 
 
 def _pool_of(files: Iterable[Any], name: str) -> Protos:
-    """A pool of their own, each file after those which it imports."""
+    """A new pool with these files, each added after those which it imports."""
     from google.protobuf.descriptor_pool import DescriptorPool
 
     pool, waiting, order = DescriptorPool(), {file.name: file for file in files}, list[str]()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Assigning fields of a scanned message, and writing it back: every byte that was not assigned stays as it came.
+"""Assigning fields of a scanned message, and writing the message back: fields that were not assigned keep their bytes.
 
-The occurrences of what changed are left out and the new values appended, so that the last one wins; the pieces of a
+The occurrences of a changed field are left out and its new value appended, so that the last one wins; the pieces of a
 changed sub-message are joined, which is how protobuf merges them.  The emitted C writes the same bytes.
 """
 
@@ -18,7 +18,7 @@ from transect.rpc.messages.wire import BITS, Kind, Presence, ProtoField, Wire
 
 
 def assign(node: Node, slot: Slot, value: Any) -> None:
-    """Give a field a value, cut to its width; None takes it out (absent already: nothing changes)."""
+    """Give a field a value, cut to its width; None removes the field (if it is absent already, nothing changes)."""
     if value is None:
         if not node.present(slot):
             return
@@ -44,7 +44,7 @@ def stored(f: ProtoField, value: Any) -> Any:
 
 
 def single(value: float) -> float:
-    """Rounded to 32 bits; too large: infinite."""
+    """The value rounded to a 32-bit float; infinite when it is too large."""
     try:
         return float(struct.unpack("<f", struct.pack("<f", value))[0])
     except OverflowError:
@@ -73,7 +73,7 @@ def rewrite(node: Node) -> bytes:
 
 
 def _gone(node: Node) -> set[int]:
-    """Slots whose occurrences are left out: those that changed; of a oneof in which something changed, all members."""
+    """Slots whose occurrences are left out: those that changed, and all members of a oneof of which one changed."""
     plan = node.plan
     direct = {
         s.index for s in plan.visible if node.dirty >> s.index & 1 or (s.entered and _inner_changed(node, s))
@@ -109,7 +109,7 @@ def _append(out: bytearray, node: Node, slot: Slot) -> None:
 
 
 def is_zero(value: Any) -> bool:
-    """Whether a field without presence leaves it out; -0.0 is sent."""
+    """Whether a field without presence leaves the value out; -0.0 is sent."""
     return not value and not (isinstance(value, float) and math.copysign(1.0, value) < 0)
 
 
@@ -138,7 +138,7 @@ def put_field(out: bytearray, f: ProtoField, value: Any) -> None:
 
 
 def _raw(f: ProtoField, value: int) -> int:
-    """The varint of a value: negative numbers have ten bytes, those of the `sint` kinds alternate in sign."""
+    """The varint of a value: negative numbers have ten bytes; the `sint` kinds are zigzag-encoded."""
     if f.kind in (Kind.SINT32, Kind.SINT64):
         return value << 1 if value >= 0 else ~(value << 1)
     return value & (1 << 64) - 1

@@ -2,10 +2,10 @@
 """Reading a serialised message in pure Python, by a plan: the same walk as the emitted C, for carriers without a
 compiler, for replay and as the oracle.
 
-One full walk; the last occurrence of a field wins; occurrences of a sub-message are merged; a known field under another
-wire type is an unknown field; so is a number that a closed enum does not name.  All of it as protobuf does, but for one
-thing: only fields of the plan are checked as UTF-8.  Map fields keep the order in which their keys first appeared;
-unknown fields within an entry are passed over, as C++, Java and Go do (Python's upb sets the whole entry aside).
+One full walk; the last occurrence of a field wins; occurrences of a sub-message are merged; a known field with another
+wire type is an unknown field; so is a number that a closed enum does not name.  All this is as in protobuf, except that
+only fields of the plan are checked for UTF-8.  Map fields keep the order in which their keys first appeared; unknown
+fields within an entry are skipped, as in C++, Java and Go (Python's upb treats the whole entry as unknown).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Malformed(Exception):
 
 
 class NumberZero(Malformed):
-    """A field numbered 0.  Python's protobuf (upb) passes over one in a group which it does not know; others do not."""
+    """A field numbered 0.  Python's protobuf (upb) skips one within an unknown group; others do not."""
 
 
 class Node:
@@ -221,7 +221,7 @@ def read_size(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_raw(data: bytes, at: int, tag: int, depth: int) -> tuple[Any, int]:
-    """The next field's content: an int (also for fixed widths), or bytes; of a group, what stands in it."""
+    """The next field's content: an int (also for fixed widths), or bytes; for a group, the bytes within it."""
     match tag & 7:
         case Wire.VARINT:
             return read_varint(data, at)
@@ -240,7 +240,7 @@ def read_raw(data: bytes, at: int, tag: int, depth: int) -> tuple[Any, int]:
 
 
 def skip(data: bytes, at: int, tag: int, depth: int) -> int:
-    """Where the field ends whose tag has been read."""
+    """The end of the field whose tag has been read."""
     return read_raw(data, at, tag, depth)[1]
 
 
@@ -251,7 +251,7 @@ def _fixed(data: bytes, at: int, width: int) -> tuple[int, int]:
 
 
 def _group(data: bytes, at: int, start: int, depth: int) -> tuple[int, int]:
-    """Where a group's content ends, and where what follows it begins."""
+    """Where a group's content ends, and where the next field begins."""
     depth = deeper(depth)
     while at < len(data):
         before = at

@@ -102,7 +102,7 @@ class ProtoField:
     message: str = ""  # full name of the sub-message; of a map: of its entries
     enum: ProtoEnum | None = None
     default: object = None  # a plain value of the kind; None for nested, repeated and map fields
-    oneof: str = ""  # name of the oneof with at least two members which it belongs to
+    oneof: str = ""  # name of its oneof, where that has at least two members
 
     @property
     def tag(self) -> int:

@@ -31,7 +31,7 @@ def shared_object(
     flags: Sequence[str] = (),
     suffix: str = ".so",
 ) -> Path:
-    """As that of `emit.c.toolchain`, with the runtime of chains and their flags."""
+    """As `emit.c.toolchain.shared_object`, with the runtime and the flags of chains."""
     return toolchain.shared_object(
         stem,
         sources,
@@ -61,7 +61,7 @@ def envoy_module(chain: Artifact, folder: Path, *, flags: Sequence[str] = ()) ->
 
 
 def _layout(module: Mapping[str, bytes]) -> str:
-    """Modules with the same one have the same C around their chains: `envoy_edge.c`."""
+    """A hash of the C around chains; `envoy_edge.c` asks whether two modules have the same."""
     headers = sorted(RPC_RUNTIME.glob("*.h"))
     parts = [*(content for _, content in sorted(module.items())), *(path.read_bytes() for path in headers)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:15]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chain as C: the unit which implements `runtime/chain.h` for a list of elements on one service.
 
-What is the same for all chains is in `runtime/elements.h`; emitted are the policies' handlers, the scanner, and between
-the two one wrapper per hook, and tables.  `python_chain.py` says what a chain means.
+What is the same for all chains is in `runtime/elements.h`.  Emitted are the policies' handlers, the scanner, a wrapper
+for each hook between the two, and tables.  `chain/python.py` says what a chain means.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _element(element: BoundElement) -> dict[str, Any]:
 
 
 def needs_of(binding: Binding) -> dict[str, bool]:
-    """What a carrier must hand to the chain at all: message bytes and metadata."""
+    """Which message bytes, metadata and events a carrier must hand to the chain."""
 
     def uses(hook: str, *fields: str) -> bool:
         return any(e.needs.uses_of(hook, *fields) for e in binding.elements)
@@ -135,7 +135,7 @@ class _Chain:
     # ------------------------------------------------------------ roots
 
     def _root_functions(self) -> Iterator[c.Decl]:
-        """The scanner's functions, for any message through one type of pointer."""
+        """The scanner's functions, wrapped so that all messages are passed by one type of pointer."""
         for name in self.roots:
             plan = self.scanners.plans[name]
             if not plan.visible:
@@ -234,7 +234,7 @@ class _Chain:
 
 
 def _forward(name: str, returns: c.CType, params: Sequence[c.Var]) -> c.Function:
-    """A function of chain.h is the one of elements.h, given the tables."""
+    """A function of chain.h, which calls that of elements.h with the tables."""
     given = c.call(
         name.replace("ts_chain_", "ts_elements_"),
         c.address(c.name("chain_tables")),

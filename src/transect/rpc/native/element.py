@@ -128,7 +128,7 @@ class ElementCode:
         yield from self._adapters()
 
     def _runs(self, hook: str) -> bool:
-        """Whether there is something to do: the policy defines it, or a later hook reads what passes there."""
+        """Whether a hook has something to do: the policy defines it, or a later hook reads what passes there."""
         if hook in self.element.needs.hooks:
             return True
         roots = {"request": ("request", "body"), "response": ("reply", "reply_body"), "finish": ()}[hook]
@@ -145,7 +145,7 @@ class ElementCode:
         return list(found)
 
     def _by_message(self, root: str, view: str) -> dict[str, list[int]]:
-        """Methods by the message that the view stands for there."""
+        """Methods, by the message that the view stands for in them."""
         found: dict[str, list[int]] = {}
         for index, bound in enumerate(self.element.methods):
             names = bound.requests if root == "request" else bound.replies
@@ -156,7 +156,7 @@ class ElementCode:
         return found
 
     def _see(self, root: str, view: str) -> c.Function:
-        """A view of a message that was walked; of an empty one when there is none."""
+        """A function that makes a view of a scanned message, or of an empty one when there is none."""
         struct = self.code.struct(view)
         params = (c.Var("step", c.pointer("ts_step", True)), void("found", const=True))
         arena = c.address(c.arrow(c.arrow(STEP, "call"), "arena"))
@@ -218,7 +218,7 @@ class ElementCode:
         return static(self.name(hook), c.VOID, (c.Var("step", c.pointer("ts_step")),), *body)
 
     def _rpc(self, hook: str) -> Iterator[c.Stmt]:
-        """The views of the handler's arguments."""
+        """Sets up the handler's `rpc` argument, with its views."""
         handler = self.element.program.handler(hook)
         assert handler is not None and is_rpc(handler.params[0].type)
         struct = value_type(self.unit, handler.params[0].type)

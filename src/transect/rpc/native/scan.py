@@ -35,7 +35,7 @@ def wire_name(kind: Kind) -> c.Expr:
 
 
 def widened(kind: Kind, raw: c.Expr) -> c.Expr:
-    """A field's value from what stands on the wire."""
+    """A field's value, from its raw content on the wire."""
     match kind:
         case Kind.BOOL:
             return c.Binary("!=", raw, c.ZERO)
@@ -58,7 +58,7 @@ def widened(kind: Kind, raw: c.Expr) -> c.Expr:
 
 
 def raw_of(kind: Kind, value: c.Expr) -> c.Expr:
-    """What stands on the wire for a value."""
+    """The raw content on the wire for a value."""
     match kind:
         case Kind.BOOL:
             return value
@@ -73,7 +73,7 @@ def raw_of(kind: Kind, value: c.Expr) -> c.Expr:
 
 
 def plain_type(kind: Kind) -> c.CType:
-    """How a value is held."""
+    """The C type that holds a value."""
     match kind:
         case Kind.STRING | Kind.BYTES:
             return c.SLICE
@@ -120,7 +120,7 @@ class Scanners:
         return c.StructType(self.names[message])
 
     def boxed(self, plan: Plan, slot: Slot) -> bool:
-        """Whether a sub-message lies in memory of its own: it can contain its owner."""
+        """Whether a sub-message needs memory of its own, because it can contain its owner."""
         seen, waiting = set[str](), [slot.inner]
         while waiting:
             name = waiting.pop()
@@ -153,7 +153,7 @@ class Scanners:
                 yield self._rewrite(plan, self._rewrite_body(plan))
 
     def _inside_out(self) -> list[Plan]:
-        """A struct after those which it holds."""
+        """The plans, each after those whose structs its own struct holds."""
         done: dict[str, Plan] = {}
 
         def add(plan: Plan) -> None:
@@ -239,7 +239,7 @@ class Scanners:
         arms.append(c.Arm(None, (c.Do(c.call("ts_skip", c.name("c"))), c.Break())))
         walk = c.While(c.call("ts_next", c.name("c")), c.Block((c.Switch(c.arrow("c", "tag"), tuple(arms)),)))
         unused = () if plan.slots else (c.Do(c.Cast(c.VOID, c.name("m"))),)
-        # A cursor of its own, which nothing in the message can be an alias of, stays in registers.
+        # A local cursor, which nothing in the message can alias, stays in registers.
         own = (
             c.Var("at", c.StructType("ts_cursor"), c.deref(c.name("from"))),
             c.Var("c", CURSOR, c.address(c.name("at"))),
@@ -289,7 +289,7 @@ class Scanners:
             yield c.If(self._raw(plan, slot), c.Block((value, *self._arrived(plan, slot))))
 
     def _raw(self, plan: Plan, slot: Slot) -> c.Expr:
-        """Take a number into `raw`; whether it counts."""
+        """An expression that takes a number into `raw`, and is true when the number counts."""
         reader = {Wire.VARINT: "ts_varint", Wire.FIXED64: "ts_fixed64", Wire.FIXED32: "ts_fixed32"}[
             slot.field.kind.wire
         ]
@@ -302,7 +302,7 @@ class Scanners:
         )
 
     def _arrived(self, plan: Plan, slot: Slot) -> Iterator[c.Stmt]:
-        """It is present, and of its oneof the only one."""
+        """The field is now present, and the other members of its oneof are absent."""
         yield from present(plan, M).remove(*plan.rivals(slot))
         if not slot.hidden and slot.field.presence is Presence.EXPLICIT:
             yield from present(plan, M).add(slot)
@@ -404,7 +404,7 @@ class Scanners:
         return c.Block(tuple(body))
 
     def _copy(self, plan: Plan) -> c.Stmt:
-        """Every piece, field by field, without those that go."""
+        """Copy every piece, field by field, without the fields that are left out."""
         cursor, start, out = c.name("c"), c.name("start"), c.name("out")
         arms = [arm for slot in plan.slots if may_go(plan, slot) for arm in self._copy_arms(plan, slot)]
         passed = c.Do(c.call("ts_pass", out, c.address(cursor), start))
@@ -460,7 +460,7 @@ class Scanners:
         elif not f.kind.nested:
             yield c.Do(c.call("ts_put_number", out, tag(f.tag), raw_of(f.kind, held)))
         elif not slot.entered:
-            return  # only ever taken out
+            return  # such a field is only ever removed
         else:
             inner, pieces = c.name("inner"), c.address(c.arrow("m", pieces_name(slot)))
             yield c.Var("inner", c.StructType("ts_buffer"), c.call("ts_buffer", c.arrow("out", "arena")))

@@ -19,7 +19,7 @@ WORD = 64  # bits
 
 @dataclass(frozen=True)
 class SlotSet:
-    """`name`, in the struct that `owner` points to; None: in local variables."""
+    """The set `name`, in the struct that `owner` points to; `owner` None: in local variables."""
 
     plan: Plan
     name: str
@@ -27,7 +27,7 @@ class SlotSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the words."""
+        """The names of the words."""
         count = max(1, -(-len(self.plan.visible) // WORD))
         return (self.name, *(f"{self.name}_{i}" for i in range(1, count)))
 
@@ -36,7 +36,7 @@ class SlotSet:
         return tuple(c.name(n) if self.owner is None else c.arrow(self.owner, n) for n in self.names)
 
     def declared(self, begin: SlotSet | None = None) -> tuple[c.Var, ...]:
-        """Its words, each with the value of one of `begin`."""
+        """Declarations of the words; each begins with the value of the same word of `begin`."""
         values = (None,) * len(self.names) if begin is None else begin.words
         return tuple(c.Var(n, c.U64, value) for n, value in zip(self.names, values, strict=True))
 
@@ -48,7 +48,7 @@ class SlotSet:
         return c.Binary("!=", self.meets((slot,)), c.ZERO)
 
     def meets(self, slots: tuple[Slot, ...]) -> c.Expr:
-        """Not 0: one of the slots, of which there are some, is in it."""
+        """Not 0 when one of the slots is in the set; there is at least one slot."""
         return _either([c.Binary("&", word, mask) for word, mask in self._masks(slots)])
 
     def lacks(self, slot: Slot) -> c.Expr:

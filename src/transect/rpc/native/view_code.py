@@ -310,7 +310,7 @@ class ViewCode:
     # ------------------------------------------------------------ keeping
 
     def _keep(self, view: str) -> c.Function:
-        """A copy in memory of the RPC's own."""
+        """A function that copies a view into memory of the RPC's own."""
         struct = self.struct(view)
         params = (
             c.Var("from", c.Pointer(c.StructType(struct.tag, True))),
@@ -364,7 +364,7 @@ class ViewCode:
 
 
 def _given(plan: Plan, slot: Slot, put: c.Stmt) -> Iterator[c.Stmt]:
-    """The field takes a value: of its oneof it is then the only one."""
+    """The field gets a value, and the other members of its oneof become absent."""
     yield from present(plan, M).remove(*plan.rivals(slot))
     yield from present(plan, M).add(slot)
     yield put
@@ -388,7 +388,7 @@ def _voided(params: Sequence[c.Var], body: list[c.Stmt]) -> tuple[c.Stmt, ...]:
 
 
 def empty_name(scanners: Scanners, message: str) -> str:
-    """A message in which nothing is present."""
+    """The name of a message in which nothing is present."""
     return f"empty_{scanners.names[message]}"
 
 

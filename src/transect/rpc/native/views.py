@@ -43,7 +43,7 @@ FUNCTIONS = frozenset(
         "expand_text",
         "digest",
     }
-)  # of functions.py
+)  # of rpc/functions
 DIRTY = "ts_dirty"  # bit i: the i-th field of the view class was assigned
 V, M, ARENA = c.name("v"), c.name("m"), c.name("arena")
 
@@ -75,7 +75,7 @@ class RpcViews(PlainViews):
             for (
                 _,
                 kind,
-            ) in fields:  # an option of a view holds a pointer: the view must have begun before the option
+            ) in fields:  # an option of a view holds a pointer: the view must be declared before the option
                 if isinstance(kind, OptionType) and isinstance(kind.item, ViewType):
                     self.type(unit, kind.item)
             for field, kind in fields:
@@ -91,7 +91,7 @@ class RpcViews(PlainViews):
         return tuple(m.name for m in self.element.program.view(view).members if m.name in touched)
 
     def reached(self) -> dict[tuple[str, str], BoundView]:
-        """The views over messages that hooks can come across."""
+        """The views that hooks can come across, by view class and message."""
         needs, found = self.element.needs, dict[tuple[str, str], BoundView]()
         roots = [(m.method.request, m.requests) for m in self.element.methods]
         roots += [(m.method.reply, m.replies) for m in self.element.methods]
@@ -181,7 +181,7 @@ class RpcViews(PlainViews):
         return tuple(field for field in self.used(view) if field in members and field != name)
 
     def _cut(self, view: str, name: str, value: c.Expr) -> c.Expr:
-        """What the field reads after it was assigned."""
+        """The value that the field reads after the assignment."""
         kind = self._bound(view)[0].member(name).field.kind
         if kind is Kind.FLOAT:
             return c.Cast(c.DOUBLE, c.Cast(c.Named("float"), value))
@@ -210,7 +210,7 @@ class RpcViews(PlainViews):
 
 
 def _function(unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr]) -> c.Expr:
-    """One of `runtime/functions.h`."""
+    """A call of a function of `runtime/functions.h`."""
     name = declared.name.removeprefix("rpc.")
     if not isinstance(declared.returns, OptionType):
         return c.call(f"ts_{name}", c.name("call"), *args)
@@ -218,7 +218,7 @@ def _function(unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr]) -> c.
 
 
 def _try(unit: Unit, made: str, declared: IntrinsicDecl) -> c.Decl:
-    """The same, whose answer may be None."""
+    """A wrapper for such a function whose answer may be None."""
     option, answer = value_type(unit, declared.returns), c.name("answer")
     params = [c.Var(p.name, value_type(unit, p.type)) for p in declared.params]
     given = [c.name("call"), *(c.name(p.name) for p in params), c.address(c.dot(answer, "value"))]

@@ -45,16 +45,17 @@ def attach_plan(
     attempts: int = 5,
     name: str | None = None,
 ) -> Target:
-    """`target` with those elements in front of it that the plan (of `transect rpc plan CHAIN -o PLAN`) puts into its
-    library; `target` itself when there are none.
+    """`target` with the elements in front of it that the plan (of `transect rpc plan CHAIN -o PLAN`) puts into its
+    gRPC library; `target` itself when there are none.
 
-    `edge`: the service's full name, where the chain file has several.  `level`: at which the plan has to mean what the
-    chain file says ("identical", "service", "loose"); a stricter one will do.  `service`: as of `attach`; without it
-    the chain file's `protos=`, else the service is asked by reflection.  The rest is as of `attach`.
+    `edge`: the service's full name, where the chain file has several.  `level`: the level ("identical", "service",
+    "loose") at which the plan must mean what the chain file says; a plan at a stricter level will do.  `service`: as
+    for `attach`; by default the chain file's `protos=`, and without these the service is asked by reflection.  The
+    other parameters are as for `attach`.
 
-    Raises PlanError for a plan that is not there, that is of a chain file or of policies which have changed since, or
-    that says something else than they mean; PolicyError, ProtoError and Unavailable as `attach` does; Unavailable
-    besides where elements changed places, the answer is not known on this machine, and no solver is there to find it;
+    Raises PlanError for a plan that is not there, that was made from a chain file or policies which have changed since,
+    or that means something else than they do; PolicyError, ProtoError and Unavailable as `attach` does; Unavailable
+    also where elements changed places, and this machine neither knows whether they may nor has a solver to find out;
     ValueError where there is no such level.
     """
     kept = checked(Path(plan), level=Level(level))

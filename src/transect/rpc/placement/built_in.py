@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which elements of a chain Envoy's own filters can be in the place of, and what that costs.
+"""Which elements of a chain Envoy's own filters can replace, and what that costs.
 
 A proxy has either a module (or plugin) with all its elements, or filters alone: once a module is loaded, one more
 element in it costs less than any filter.
@@ -26,7 +26,7 @@ class BuiltIn:
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def cost(self, element: int, profile: Profile) -> Cost:
-        """Of its filters.  Raises Unavailable when they were not measured."""
+        """The cost of an element's filters.  Raises Unavailable when they were not measured."""
         return sum((profile.filter(one.kind) for one in self.filters[element]), Cost())
 
     def said(self, element: int) -> str:
@@ -52,7 +52,7 @@ def built_in(found: Sequence[Piece], uses: Sequence[ElementUse], wishes: Wishes,
 
 
 Carriers = Mapping[Processor, Carrier]
-"""How a proxy's elements run, whichever these are."""
+"""For each proxy: how its elements run, whichever these are."""
 
 
 def usual(wishes: Wishes) -> Carrier:
@@ -61,7 +61,7 @@ def usual(wishes: Wishes) -> Carrier:
 
 
 def carriers(wishes: Wishes, known: BuiltIn) -> Iterator[Carriers]:
-    """All choices; first that of a module (or plugin) everywhere."""
+    """All choices; the first has a module (or plugin) everywhere."""
     choices = (usual(wishes), Carrier.BUILT_IN) if known.filters else (usual(wishes),)
     for chosen in product(choices, repeat=len(PROXIES)):
         yield dict(zip(PROXIES, chosen, strict=True))

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what calls, processors and elements cost here: the figures of a `Profile`.
 
-Processors are measured on real calls of an echo service, in turns: directly, through a chain of the do-nothing element
-in the client's and in the server's library, through an Envoy with nothing, with it as a native module, with it as a
-plugin, with a second plugin, with forty elements in one plugin, and through two Envoys.  An element's own code is
-measured in this process, compiled as every carrier compiles it, on a message with every field set.
+Processors are measured on real calls of an echo service, which take these paths in turns: directly; through a chain of
+the do-nothing element in the client's and in the server's library; through an Envoy with nothing, with the do-nothing
+element as a native module, with it as a plugin, with two such plugins, with forty elements in one plugin, and with
+Envoy's own filters; and through two Envoys.  An element's own code is measured in this process, compiled as every
+carrier compiles it, on a message with every field set.
 """
 
 from __future__ import annotations
@@ -51,12 +52,13 @@ from transect.rpc.wasm import Plugin, PluginSettings, build
 ROUNDS = 60
 CALLS = 15  # of each path in a round
 WARM = 200
-QUIET = 0.25  # the quantile of the rounds that counts: what others do meanwhile only adds
+QUIET = 0.25  # the quantile of the rounds that counts: whatever else runs meanwhile only adds time
 BATCH = 300  # runs of an element's code in a row: a fraction of a millisecond
-PORT = 16  # characters of the line in which the echo service says where it is
-BATCHES = 80  # in turns, of which the quickest counts
-COPIES = 8  # of five elements, in the plugin that shows what code costs as WASM; of a filter of Envoy's own
-PRIORITY = -10  # before what else runs, where that is allowed
+PORT = 16  # characters at most in the line by which the echo service tells its port
+BATCHES = 80  # of each element's code, in turns; the quickest counts
+# Of five elements in the plugin that shows what code costs as WASM, and of each of Envoy's own filters
+COPIES = 8
+PRIORITY = -10  # nice value: ahead of whatever else runs, where that is allowed
 
 Say = Callable[[str], None]
 
@@ -88,7 +90,7 @@ def calibrate(chains: Sequence[ChainFile], say: Say, rounds: int = ROUNDS) -> Pr
 
 
 def extended(profile: Profile, chains: Sequence[ChainFile]) -> Profile:
-    """With the elements of more chains."""
+    """The profile with the elements of more chains."""
     elements = dict(profile.elements)
     for chain in chains:
         elements |= of_chain(chain)
@@ -99,7 +101,7 @@ NOTHING = Cost()
 
 
 def _least(cost: Cost, than: Cost = NOTHING) -> Cost:
-    """No less than nothing, or than a part of it: a small difference of large numbers may have come out below."""
+    """The cost, but no less than `than`: a small difference of large numbers may come out too small."""
     return Cost(max(cost.latency, than.latency), max(cost.cpu, than.cpu))
 
 
@@ -136,7 +138,7 @@ def of_elements(uses: Sequence[ElementUse], service: ProtoService) -> dict[str, 
 
 
 def _code(uses: Sequence[ElementUse], service: ProtoService) -> Callable[[], float]:
-    """A batch of whole unary calls in the compiled chain: µs of one."""
+    """A function that makes a batch of whole unary calls in the compiled chain, and returns the µs of one."""
     from transect.rpc.grpcio import native
 
     diagnostics = Diagnostics()
@@ -245,7 +247,7 @@ def _quiet(values: Sequence[float]) -> float:
 
 
 def prefer(pid: int, nice: int = PRIORITY) -> None:
-    """A process, and its session, which Linux may treat as one, come before others, where that is allowed."""
+    """Give a process, and its session, which Linux may schedule as one, priority over others, where that is allowed."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, nice)
         Path(f"/proc/{pid}/autogroup").write_text(str(nice))
@@ -253,7 +255,7 @@ def prefer(pid: int, nice: int = PRIORITY) -> None:
 
 @contextmanager
 def preferred() -> Iterator[None]:
-    """This process comes before others."""
+    """Meanwhile, this process has priority over others."""
     pid = os.getpid()
     before = os.getpriority(os.PRIO_PROCESS, pid)
     prefer(pid)
@@ -302,7 +304,7 @@ def _opened(stack: ExitStack, folder: Path, library: Sequence[ElementUse]) -> di
 
 
 def filters_to_measure() -> dict[str, list[HttpFilter]]:
-    """Several of each of Envoy's own, which let calls pass: a condition on two headers, two headers changed."""
+    """Several copies of Envoy's own filters, which let calls pass: a condition on two headers, two headers changed."""
     blocked = any_of([header("x-blocked", "exact", "yes"), header("user-agent", "prefix", "guest")])
     refusals: list[HttpFilter] = [
         Refusal(f"transect.{i}", blocked, Code.PERMISSION_DENIED, "no") for i in range(COPIES)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as it may be put in force: held against the chain file, its policies and the proofs as they are now.
+"""A plan that may be put in force: checked against the chain file, its policies and the proofs as they are now.
 
-A plan file is believed in nothing: neither where elements stand, nor at which level that means the same, which is for
-whoever puts it in force to say.  Solvers are asked only about pairs that changed places; a pair takes tenths of a
-second, and answers are kept.
+Nothing in a plan file is trusted: neither where elements stand, nor the level at which that means the same; whoever
+puts the plan in force says which level it must have.  Solvers are asked only about pairs that changed places; a pair
+takes tenths of a second, and answers are kept.
 """
 
 from __future__ import annotations
@@ -40,26 +40,25 @@ from transect.rpc.placement.streamed import apart
 
 @dataclass(frozen=True)
 class Checked:
-    """A plan that may be followed.  Where the chain file is not understood (`read` says why) it has no edges."""
+    """A plan that may be followed.  Where the chain file is not understood (`read` says why), the plan has no edges."""
 
     path: Path  # of the chain file
     read: ReadEdges
-    edges: tuple[SavedEdge, ...]  # in the order of the file's chains, and so the layouts
+    edges: tuple[SavedEdge, ...]  # in the order of the file's chains, as are the layouts
     layouts: tuple[Layout, ...]
 
     def layout(self, chain: ChainFile) -> Layout:
         return self.layouts[self.read.chains.index(chain)]
 
     def level(self, chain: ChainFile) -> Level:
-        """At which it means what the chain file says."""
+        """The level at which the plan means what the chain file says."""
         return self.edges[self.read.chains.index(chain)].level
 
 
 def checked(plan: Path, chain: Path | None = None, level: Level = Level.SERVICE) -> Checked:
-    """The plan, if it is of that chain file (`None`: of the one that it names) and means the same, at `level`
-    at least; else PlanError.
+    """The plan, if it is of that chain file (None: of the one that it names) and means the same at `level` at least.
 
-    Raises Unavailable when a pair has to be proved and there is no solver.
+    Raises PlanError if not, and Unavailable when a pair has to be proved and there is no solver.
     """
     kept = saved.load(plan)
     path = saved.chain_of(kept, plan)
@@ -167,7 +166,7 @@ class _Question:
 
     @cached_property
     def changed(self) -> list[tuple[int, int]]:
-        """Pairs, as written, of which the second stands before the first."""
+        """Pairs, in the written order, of which the second now stands before the first."""
         place = {element: index for index, element in enumerate(order_of(self.layout))}
         return [(i, j) for i, j in combinations(range(len(place)), 2) if place[i] > place[j]]
 

@@ -36,18 +36,18 @@ class Costs:
         return cls(profile, pieces, codes, built_in, passes)
 
     def share(self, element: int) -> float:
-        """Of the calls that come to it: those that go on."""
+        """Of the calls that reach an element, the share that goes on."""
         return self.passes.get(self.pieces[element].name, 1.0)
 
     def element(self, element: int, carrier: Carrier) -> Cost:
-        """Its own."""
+        """What an element costs by itself: its code, or Envoy's filters in its place."""
         if carrier is Carrier.BUILT_IN:
             return self.built_in.cost(element, self.profile)
         own = self.codes[element] * (self.profile.wasm if carrier is Carrier.WASM else 1.0)
         return Cost(own, own)
 
     def processor(self, at: Processor, carrier: Carrier) -> Cost:
-        """Without its elements."""
+        """What a processor costs without its elements."""
         if not at.proxy:
             return self.profile.library[at.side]
         return self.profile.proxy["bare" if carrier is Carrier.BUILT_IN else carrier.value]

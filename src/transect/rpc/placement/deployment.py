@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`transect rpc run --plan`: the proxies of a plan in force, in the order in which a request passes them.
+"""`transect rpc run --plan`: runs the proxies of a plan, in the order in which a request passes them.
 
-What libraries carry, programs attach themselves (`transect.rpc.attach_plan`); here it is said what that is.
+What a library carries, its program attaches itself (`transect.rpc.attach_plan`); this module says what that is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Part:
     """One proxy's share of an edge."""
 
     group: Group
-    chain: ChainFile  # with its elements only
+    chain: ChainFile  # with this proxy's elements only
     binding: Binding
     workers: int | None
 
@@ -56,7 +56,7 @@ def run_plan(
     keys: Path | None = None,
     say: Say = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; errors as of `rpc.run.run`, and PlanError."""
+    """Serve until SIGINT or SIGTERM.  Raises PlanError, and what `rpc.run.run` raises."""
     found = checked(plan, path, level)
     read, layouts = found.read, found.layouts
     parts = [
@@ -89,7 +89,7 @@ def run_plan(
 
 
 def _can_vouch(parts: Sequence[Part], path: Path, plan: Path) -> None:
-    """Raises PlanError where a proxy has no keys: its elements would see words in the place of names."""
+    """Raises PlanError where a proxy cannot have the keys: its elements would see signed words in place of names."""
     for part in parts:
         if part.group.carrier in (Carrier.WASM, Carrier.BUILT_IN):
             raise saved.PlanError(
@@ -108,7 +108,7 @@ def parts_of(chain: ChainFile, layout: Layout, workers: int | None, diagnostics:
         wasm = group.carrier is Carrier.WASM
         binding = bound(own, diagnostics, WASM if wasm else ENVOY)
         if binding is None:
-            continue  # what is wrong is told
+            continue  # the diagnostics say what is wrong
         many = workers_for(binding, workers) if wasm else workers
         if wasm:
             check_copies(binding, many, diagnostics)
@@ -117,7 +117,7 @@ def parts_of(chain: ChainFile, layout: Layout, workers: int | None, diagnostics:
 
 
 def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, str]) -> list[Envoy]:
-    """The last one first, so that those before it know its address; Envoys which `started` does not know."""
+    """Start the last proxy first, so that those before it know its address; returns Envoys unknown to `started`."""
     others: list[Envoy] = []
     upstream: Endpoint | None = None
     for index in reversed(range(len(parts))):
@@ -145,7 +145,7 @@ def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, 
 
 
 def _bring_up_filters(started: Started, part: Part, own: ChainFile, called: str) -> Envoy:
-    """That each element is a filter was proved when it was planned, and is again now."""
+    """That each element is a filter was proved when the plan was made, and is proved again here."""
     place = started.folder / f"filters-{part.group.processor.side}-{own.service}"
     try:
         running = deploy_filters(own, part.binding, place, envoy=started.envoy, workers=part.workers)
@@ -167,7 +167,7 @@ def _bring_up_filters(started: Started, part: Part, own: ChainFile, called: str)
 
 
 def _linked(part: Part, *, first: bool, last: bool, upstream: Endpoint | None) -> ChainFile:
-    """Callers come to the first proxy; the last one goes to the service, and knows its routes."""
+    """The chain file for one proxy: callers reach the first one; the last one reaches the service and the routes."""
     chain = part.chain
     if not first:
         chain = replace(chain, listen=Endpoint(), tls=PLAIN)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which elements of a chain may change places, which may change sides, and which must not be torn apart: the answers of
-`rpc/equivalence` at a level, as the optimum wants them.
+`rpc/equivalence` at a level, as the optimum needs them.
 
-What an element's calls change must be changed by the same calls as before.  A call can be lost between two processors;
-so two elements of one side whose state counts stay in one processor, unless the written arrangement tears them apart.
+The same calls as before must change an element's state.  A call can be lost between two processors; so two elements of
+one side whose state counts stay in one processor, unless the written arrangement tears them apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transect.rpc.equivalence.moves import Move, Side, judge_move
 from transect.rpc.equivalence.pairs import Judgement, Verdict
 
 Kept = Mapping[tuple[int, int], str]
-"""Two elements, in the written order, which keep it, and why."""
+"""Pairs of elements that must keep the written order, and why."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def relations(
     judge: Judge,
     asked: Collection[tuple[int, int]] | None = None,
 ) -> Relations:
-    """Ask about every pair of a chain (of these alone: `asked`), and about each element's other side."""
+    """Ask about every pair of a chain, or only about those in `asked`, and about each element's other side."""
     stands = [
         Stand(p.name, p.program, Side.CLIENT if at.at_client else Side.SERVER, p.guards)
         for p, at in zip(found, reference, strict=True)
@@ -57,7 +57,7 @@ def relations(
         if (found[i].name, found[j].name) in words:
             kept[i, j] = "`order=` says so"
         elif max(found[i].allowed, key=_rank).rank < min(found[j].allowed, key=_rank).rank:
-            continue  # their places say it
+            continue  # their places fix the order
         else:
             company = [s for k, s in enumerate(stands) if k not in (i, j)]
             answer = judge.swap(stands[i], stands[j], company, level)
@@ -85,7 +85,7 @@ def _sides(
     for index, (piece, stand) in enumerate(zip(found, stands, strict=True)):
         other = Side.SERVER if stand.side is Side.CLIENT else Side.CLIENT
         if any(at.side == other.value for at in piece.allowed):
-            # Whom a hostile client could pass by is the words' affair: `trusted` may name places of its side.
+            # The chain file says what a hostile client must not bypass: `trusted=` may name places of its side.
             move = Move(piece.program, other)
             answers[index] = judge_move(move, level, judge.settings.limit, witness=False)
     return answers
@@ -108,8 +108,8 @@ def permitted(
     answers: Relations,
     apart: Sequence[Mapping[Processor, str]],
 ) -> list[tuple[Processor, ...]]:
-    """Of each element: the processors in which it may stand, what it means being kept.  `apart`: where carriers would
-    make something else of it."""
+    """For each element: the processors in which it may stand and still mean the same.  `apart`: those where another
+    carrier would change what it does."""
     return [
         tuple(
             at
@@ -121,7 +121,7 @@ def permitted(
 
 
 def together(reference: Sequence[Processor], answers: Relations) -> Iterator[frozenset[int]]:
-    """Of each side: elements which stand in one processor as written, and whose state counts."""
+    """For each side: the elements whose state counts, where all of them are written in one processor."""
     for side in ("client", "server"):
         those = [i for i in sorted(answers.stateful) if reference[i].side == side]
         if len(those) > 1 and len({reference[i] for i in those}) == 1:
@@ -129,12 +129,12 @@ def together(reference: Sequence[Processor], answers: Relations) -> Iterator[fro
 
 
 def looks_at_peer(piece: Piece, level: Level) -> bool:
-    """Whether who calls matters to it: then it stays in the processor which the calls come to first."""
+    """Whether an element depends on who calls: it then stays in the processor which the calls come to first."""
     return Element(piece.name, piece.program).asks("peer", level)
 
 
 def comes_first(piece: Piece, at: Processor, home: Processor, level: Level) -> bool:
-    """Whether calls of its side come to `at` first, or that does not matter."""
+    """Whether, on its side, calls come to `at` first, or that does not matter to the element."""
     return at is home or not at.at_client or not looks_at_peer(piece, level)
 
 

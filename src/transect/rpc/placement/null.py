@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped element that does nothing: what an element costs by itself."""
+"""The shipped element that does nothing, for measuring what any element costs."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class _Status(msgspec.Struct):
 
 
 def shares(path: Path) -> dict[str, float]:
-    """Of each element: the share of calls that go on behind it.  Raises NotUnderstood."""
+    """For each element: the share of its calls that go on.  Raises NotUnderstood."""
     try:
         told = msgspec.json.decode(whole(path), type=_Status | list[_Status])
     except (OSError, ValueError, RecursionError) as wrong:
@@ -50,5 +50,5 @@ def _of(policies: list[_Policy]) -> Iterator[tuple[str, float]]:
     for name, policy in zip(names([p.name for p in policies]), policies, strict=True):
         did = policy.counts
         if did.calls:
-            # Counters of a chain that runs are read one after the other: more calls may have ended than had come.
+            # The counters of a running chain are read one after the other: they may show more ends than calls.
             yield name, max(did.calls - did.rejected - did.responded, 0) / did.calls

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cheapest arrangement, exactly.
 
-An arrangement is the processors that stand in the path, and the elements of each in order.  What an element costs is
-paid by the calls that reach it: by the product of the shares which the elements before it let through.  For each choice
-of processors, dynamic programming over the sets of elements that can have been passed so far (the ideals of the order
-that must be kept), processor by processor.  Three rules, each exact, keep that small:
+An arrangement is the processors that stand in the path, and the elements of each in order.  The calls that reach an
+element pay its cost; their share is the product of the shares which the elements before it let through.  For each
+choice of processors, the search is dynamic programming over the sets of elements that can have been passed so far (the
+ideals of the order that must be kept), processor by processor.  Three rules, each exact, keep the search small:
 
 - a choice of processors whose least possible cost is above the best found is left out;
-- elements that let everything through, and that nothing else waits for, come last of all where they can: they are not
+- elements that let everything through, and that no other element must follow, come last where they can: they are not
   part of the sets;
 - of two elements with the same constraints, one that is cheaper and lets less through comes first.
 """
@@ -21,28 +21,29 @@ from itertools import product
 
 from transect.rpc.chain.arrangement import PROCESSORS, Processor
 
-TIE = 1e-6  # µs for each change: of what costs the same, the arrangement which is most like the written one
+TIE = 1e-6  # µs for each change: among arrangements of the same cost, the one most like the written one wins
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """An element, as far as its costs and places go."""
 
-    costs: Mapping[Processor, float]  # where it may stand: what it costs there, for each call that reaches it
+    costs: Mapping[Processor, float]  # for each place where it may stand: its cost per call that reaches it
     passes: float = 1.0  # share of these calls that go on
     home: Processor | None = None  # as written
-    first_at_side: bool = False  # in a library only if its side has no proxy: it looks at who calls
+    # It looks at who calls, so it stands in a library only if that side has no proxy
+    first_at_side: bool = False
 
 
 @dataclass(frozen=True)
 class Problem:
     items: Sequence[Item]  # in the written order
-    # Of each item: the set (bits) of those that stay before it; all are written before it
+    # For each item: the set (bits) of the items that must stay before it; all of them are written before it
     before: Sequence[int]
     hops: Mapping[Processor, float]  # what a processor costs by itself, for each call that reaches it
     second: float = 0.0  # what the second proxy costs on top
     required: frozenset[Processor] = frozenset()
-    together: Sequence[frozenset[int]] = ()  # of each of these sets: all in one processor
+    together: Sequence[frozenset[int]] = ()  # the items of each of these sets stay in one processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def solve(problem: Problem) -> Solution | None:
     tasks = sorted(_tasks(problem), key=lambda task: task.least)
     for task in tasks:
         if best is not None and task.least > best.cost:
-            break  # and so do all others
+            break  # all others cost at least as much
         found = task.solve()
         looked += task.states
         if found is not None and (best is None or found.cost < best.cost):
@@ -80,7 +81,7 @@ def solve(problem: Problem) -> Solution | None:
 
 
 def _tasks(problem: Problem) -> Iterator[_Task]:
-    """One for each choice of processors, and of the places of what stays together."""
+    """One task for each choice of processors, and of a processor for each set that stays together."""
     useful = [p for p in PROCESSORS if p in problem.required or any(p in i.costs for i in problem.items)]
     for chosen in product((False, True), repeat=len(useful)):
         there = tuple(p for p, use in zip(useful, chosen, strict=True) if use)
@@ -92,11 +93,11 @@ def _tasks(problem: Problem) -> Iterator[_Task]:
 
 
 Allowed = list[list[int]]
-"""Of each item: where it may stand, as numbers in the processors that are there."""
+"""For each item: the places where it may stand, as indices into the chosen processors."""
 
 
 def _allowed(problem: Problem, there: Sequence[Processor], homes: Sequence[Processor]) -> Allowed | None:
-    """Under a choice of processors and homes, and what must be before what; None when somebody has no place."""
+    """The places that a choice of processors and homes, and the order to keep, allow; None when an item has none."""
     proxied = {p.side for p in there if p.proxy}
     found: Allowed = []
     for number, item in enumerate(problem.items):
@@ -110,7 +111,7 @@ def _allowed(problem: Problem, there: Sequence[Processor], homes: Sequence[Proce
                 and not (item.first_at_side and not at.proxy and at.side in proxied)
             ]
         )
-    for number, before in enumerate(problem.before):  # forward: not before those that stay before it
+    for number, before in enumerate(problem.before):  # forward: not before the items that must precede it
         for other in _members(before):
             least = min(found[other], default=len(there))
             found[number] = [at for at in found[number] if at >= least]
@@ -142,7 +143,7 @@ class _Task:
         items = self.problem.items
         passing = math.prod(item.passes for item in items)
         self.hops = self._hops()
-        # The first processor is met by all calls, everything else at least by those which pass everything.
+        # All calls meet the first processor; those which pass all elements meet everything else as well.
         self.least = sum(self.hops[:1]) + passing * (
             sum(self.hops[1:])
             + sum(
@@ -166,7 +167,7 @@ class _Task:
     # ------------------------------------------------------------ those that come last
 
     def split(self) -> tuple[list[int], dict[int, int]]:
-        """Items for the sets, and the others with the last place of each."""
+        """The items for the sets; and those that come last, each with its last possible place."""
         last: dict[int, int] = {}
         after = self._after()
         for number in reversed(range(len(self.problem.items))):
@@ -233,7 +234,7 @@ class _Task:
         return [self._ordered(items, last) for items in groups]
 
     def _lowest(self, last: Mapping[int, int]) -> dict[int, int]:
-        """How early each of those that come last can stand, for those that stay before it."""
+        """The earliest place of each item that comes last, given the items that must stay before it."""
         lowest: dict[int, int] = {}
         for number in sorted(last):
             before = [lowest[b] for b in _members(self.problem.before[number]) if b in lowest]
@@ -262,13 +263,13 @@ class _Search:
         for item, at in last.items():
             self.late[at] += task.cost(item, at)
         self._reach: dict[int, float] = {0: 1.0}
-        self.parents: list[dict[int, tuple[int, int]]] = []  # of each processor: set → (set before, item)
+        self.parents: list[dict[int, tuple[int, int]]] = []  # for each processor: set → (set before, item)
 
     def _translated(self, mask: int) -> int:
         return sum(1 << self.bit[item] for item in _members(mask) if item in self.bit)
 
     def _twins(self) -> None:
-        """Exchanging two such items, wherever they stand, never costs more."""
+        """Put the better of two items with the same constraints first: wherever they stand, that never costs more."""
         original = [
             (b, tuple(i for i, o in enumerate(self.before) if o >> n & 1)) for n, b in enumerate(self.before)
         ]
@@ -310,7 +311,7 @@ class _Search:
         return self._order() if self.whole in states else None
 
     def _through(self, at: int, entered: dict[int, float]) -> dict[int, float]:
-        """All that can have been passed at the end of a processor, and the least cost of each."""
+        """The sets that can have been passed at the end of a processor, and the least cost of each."""
         here = [b for b, item in enumerate(self.core) if at in self.task.allowed[item]]
         costs = [self.task.cost(item, at) if b in here else 0.0 for b, item in enumerate(self.core)]
         strange = [self.task.there[at] is not item.home for item in self.items]
@@ -328,7 +329,7 @@ class _Search:
                     if mask & bit or self.before[b] & ~mask:
                         continue
                     after = mask | bit
-                    # Each written before it and not yet passed, and each place that is not its own, is a change.
+                    # Changes: items written before this one and not yet passed, and a place that is not its own.
                     changes = (bit - 1 & ~mask).bit_count() + strange[b]
                     new = cost + costs[b] * reach + TIE * changes
                     known = best.get(after)
@@ -341,7 +342,7 @@ class _Search:
         return best
 
     def _order(self) -> list[list[int]]:
-        """Back from the whole set, processor by processor."""
+        """Go back from the whole set, processor by processor."""
         mask = self.whole
         found: list[list[int]] = []
         for parents in reversed(self.parents):

@@ -46,7 +46,7 @@ SAME_SIDE = "the same side of the network: the same calls come to it, and its st
 
 
 class Goal(StrEnum):
-    """What is to be small."""
+    """What to minimise."""
 
     LATENCY = "latency"
     CPU = "cpu"
@@ -77,17 +77,18 @@ class Plan:
     states: int
     seconds: float
     pieces: Sequence[Piece] = field(repr=False)
-    # Of `before` without proxies that have nothing to do; None: each has something
+    # The cost of `before` without the proxies that have nothing to do; None: there are no such proxies
     cost_busy: Cost | None = None
 
 
 def judge() -> Judge:
-    """Answers about pairs, kept below the user's cache.  Streams that show a refusal are found when they are wanted."""
+    """A judge that keeps its answers in the user's cache.  Streams that show a refusal are found only when wanted."""
     return Judge(Settings(witnesses=False), Cache())
 
 
 def mesh(found: Sequence[Piece], places: Sequence[Processor], wishes: Wishes) -> Layout:
-    """The written order as a mesh runs it: a proxy at either side, with a WASM plugin for each element."""
+    """The written order as a mesh runs it: a proxy at either side, with a WASM plugin for each element (a native module
+    where WASM is not allowed or cannot run them)."""
     groups = []
     for at in PROCESSORS:
         elements = tuple(i for i, place in enumerate(places) if place is at)
@@ -112,19 +113,19 @@ def _fits_wasm(piece: Piece) -> bool:
 
 @dataclass(frozen=True)
 class Way:
-    """The question under one choice of what proxies are."""
+    """The problem under one choice of the proxies' carriers."""
 
     carriers: Carriers
     problem: Problem
 
 
 Apart = Sequence[Mapping[Processor, str]]
-"""Of each element: where carriers would make something else of it, and why."""
+"""For each element: the processors where another carrier would change what it does, and why."""
 
 
 @dataclass(frozen=True)
 class Posed:
-    """What the optimum is asked for a chain, and what that was made of."""
+    """The problems posed to the optimum for a chain, and what they were made of."""
 
     pieces: Sequence[Piece]
     reference: Sequence[Processor]  # where the elements are written
@@ -138,7 +139,7 @@ class Posed:
         return self.ways[0].problem
 
     def layout(self, groups: Sequence[tuple[Processor, Sequence[int]]], way: Way | None = None) -> Layout:
-        """An arrangement of the problem; a library without elements is not in the path."""
+        """The groups of a solution as an arrangement; a library without elements is not in the path."""
         carriers = (way or self.ways[0]).carriers
         return tuple(
             Group(at, tuple(items), carriers[at] if at.proxy else Carrier.NATIVE)
@@ -147,7 +148,7 @@ class Posed:
         )
 
     def elsewhere(self, element: int, home: Processor) -> float | None:
-        """What the cheapest arrangement costs in which an element is not at this place; None: there is none."""
+        """The cost of the cheapest arrangement in which an element is not at this place; None: there is none."""
         found = [solve(_without(way.problem, element, home)) for way in self.ways]
         return min((one.cost for one in found if one is not None), default=None)
 
@@ -222,7 +223,7 @@ def plan(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the optimum is asked, as far as it does not depend on what proxies are."""
+    """The part of the problem that does not depend on the proxies' carriers."""
 
     costs: Costs
     reference: Sequence[Processor]
@@ -325,7 +326,7 @@ def _stays(task: Posed, after: Layout) -> Iterator[Step]:
             yield Step(piece.name, what, f"that costs {cost - best:.1f} µs more")
 
 
-LEAST = 0.05  # µs: less is not told
+LEAST = 0.05  # µs: a smaller difference is not told
 
 
 PROVED = "proved: it refuses and changes headers just so, keeps nothing and says nothing"

@@ -23,7 +23,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one call, in µs."""
+    """What one call costs, in µs."""
 
     latency: float = 0.0  # as the client sees it, median
     cpu: float = 0.0  # of all processes together
@@ -50,12 +50,12 @@ class Profile:
     machine: Mapping[str, str]
     measured: str  # when
     direct: Cost  # a call without any processor
-    # What a chain in the library of a side adds, without its elements: client, server
+    # What a chain in a library adds, without its elements; by side: client, server
     library: Mapping[str, Cost]
-    proxy: Mapping[str, Cost]  # what one proxy adds, without its elements: native, wasm
+    proxy: Mapping[str, Cost]  # what one proxy adds, without its elements: bare, native, wasm
     second: Cost  # what a second proxy in the path costs beyond the first
     plugin: Cost  # what each further WASM plugin of a proxy adds
-    wasm: float  # the code of an element as WASM / natively
+    wasm: float  # time of an element's code as WASM / time of its native code
     elements: Mapping[str, ElementCost] = field(default_factory=dict)  # by `content`
     filters: Mapping[str, Cost] = field(default_factory=dict)  # what one of Envoy's own adds, by its kind
 
@@ -75,7 +75,7 @@ class Profile:
 
 
 def content(text: str) -> str:
-    """What an element's costs are kept by: its code (`core.text.dump`), wherever it was read from."""
+    """The key to an element's costs: a hash of its code (`core.text.dump`), wherever that was read from."""
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -108,7 +108,7 @@ def _ours(path: Path) -> bytes | None:
 
 
 def _anybodys(path: Path) -> bytes | None:
-    """What the user names.  Raises Unavailable."""
+    """The file that the user names.  Raises Unavailable."""
     try:
         return whole(path)
     except FileNotFoundError:
@@ -121,7 +121,7 @@ HINT = "transect rpc calibrate CHAIN"
 
 
 def save(profile: Profile, path: Path | None = None) -> Path:
-    """Write it, whole or not at all.  Raises Unavailable for the usual place, where that is not ours alone, OSError."""
+    """Write it, whole or not at all.  Raises OSError, and Unavailable where the usual place is not ours alone."""
     data = msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n"
     if path is None:
         with cache.opened(default_path().parent, make=True) as folder:

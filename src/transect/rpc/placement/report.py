@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan for people, and as data."""
+"""A plan as text for people, and as data."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _steps(title: str, steps: Sequence[Step]) -> list[str]:
 
 
 def _grouped(steps: Sequence[Step]) -> list[str]:
-    """Elements of which the same is said come together."""
+    """One text for all elements of which the same is said."""
     found: dict[tuple[str, str], list[str]] = {}
     for step in steps:
         found.setdefault((step.what, step.why), []).append(step.who)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as a file: who carries what, of one chain file and its policies as they were then.
+"""A plan as a file: which processor carries which elements, for one chain file and its policies as they were then.
 
-It is held against what they are now before it is put in force: `checked`.
+Before a plan is put in force, `checked` compares it with the chain file and the policies as they are now.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PlanError(Exception):
 
 
 def anew(chain: Path | str = "CHAIN", plan: Path | str = "PLAN") -> str:
-    """What helps whoever has a plan that cannot be followed."""
+    """The hint for a plan that cannot be followed."""
     return f"make it anew: transect rpc plan {chain} -o {plan}"
 
 
@@ -57,7 +57,7 @@ class SavedEdge:
 @dataclass(frozen=True, slots=True)
 class Saved:
     version: int
-    chain: str  # the file, as it is found from the plan's folder
+    chain: str  # path of the chain file, absolute or from the plan's folder
     sha256: str  # of the chain file
     edges: tuple[SavedEdge, ...]
 
@@ -108,7 +108,7 @@ def chain_of(saved: Saved, path: Path) -> Path:
     chain = path.resolve().parent / saved.chain
     try:
         same = _digest(chain) == saved.sha256
-    except (OSError, ValueError) as wrong:  # a name with a zero in it is a ValueError
+    except (OSError, ValueError) as wrong:  # a NUL in the name is a ValueError
         why = wrong.strerror if isinstance(wrong, OSError) else wrong
         raise PlanError(f"its chain file {chain} cannot be read: {why}", anew(plan=path)) from wrong
     if not same:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The echo service in a process of its own, for measuring: prints its port, serves until it is told to stop.
 
-`--attach`: behind a chain of the do-nothing element in its library.
+`--attach`: the service is behind a chain of the do-nothing element, in its gRPC library.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements that set headers of streams, which not every carrier can: they stay where that comes to the same.
+"""Elements that set headers of streams, which not every carrier can do: they stay where the result is the same.
 
-What carriers can is data (`rpc/chain/carrier.py`).
-Whether methods stream only descriptors tell; where a chain names no
-`protos=`, any method might.
+What each carrier can do is data (`rpc/chain/carrier.py`).  Only descriptors tell whether methods stream: where a chain
+names no `protos=`, any method might.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from transect.rpc.messages.protos import from_files
 from transect.rpc.wasm.carrier import WASM
 
 Methods = Mapping[Streams, str]
-"""For each kind of streams: a method of it."""
+"""For each kind of streams: a method of that kind."""
 HOOKS = ("request", "response")
 
 
 def apart(
     chain: ChainFile, found: Sequence[Piece], reference: Sequence[Processor]
 ) -> list[Mapping[Processor, str]]:
-    """Of each element: the processors where it would come to something else than as written, and why.
+    """For each element: the processors where its result would differ from that of the written place, and why.
 
     Raises ProtoError.
     """

@@ -35,7 +35,7 @@ from transect.rpc.native.chain import emit_chain
 from transect.rpc.trying.facts import FactsFile
 from transect.rpc.trying.puppet import Puppet
 
-MODULE = ("-O0", "-DTS_TRACES_A_SECOND=100000")  # it runs for a moment, and all that is traced counts
+MODULE = ("-O0", "-DTS_TRACES_A_SECOND=100000")  # a module runs only for a moment, and every trace counts
 
 
 class Carrier(StrEnum):
@@ -51,7 +51,7 @@ class Processor(ABC):
 
     @abstractmethod
     def save(self, element: int) -> bytes:
-        """Its state."""
+        """An element's state."""
 
     @abstractmethod
     def counts(self) -> tuple[int, int]:
@@ -64,7 +64,7 @@ class Processor(ABC):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a chain comes from, for one trial."""
+    """What the chains of one trial are made from."""
 
     trial: Trial
     stream: Stream
@@ -82,7 +82,7 @@ class Place:
         return binding
 
     def images(self, elements: Sequence[str]) -> list[bytes]:
-        """The states that they begin with."""
+        """The states that the elements begin with."""
         return [
             instance_of(self.trial.programs[name], self.stream.state.get(name, {})).image()
             for name in elements
@@ -91,11 +91,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Processors in force, where each client calls, and the server."""
+    """Processors in force, the channels that clients call, and the servers."""
 
     processors: Mapping[str, Processor]  # by client; "" at the server
     channels: Mapping[str, Any]  # by client
-    puppets: Sequence[Puppet]  # the first is where calls go that have no route
+    puppets: Sequence[Puppet]  # the first gets the calls without a route
 
 
 # ---------------------------------------------------------------- Envoy
@@ -202,7 +202,7 @@ class GrpcioProcessor(Processor):
 
 
 def _grpcio(place: Place, elements: Sequence[str], carrier: Can) -> tuple[GrpcioProcessor, Any]:
-    """A chain, and as channels and servers take it."""
+    """A chain: as a processor, and as channels and servers take it."""
     from transect.rpc.grpcio import native
     from transect.rpc.grpcio.handle import Carried
     from transect.rpc.grpcio.making import touches

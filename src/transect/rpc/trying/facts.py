@@ -19,19 +19,20 @@ ENTRY = struct.Struct(f"=qq{DRAWS}Q")
 
 @dataclass(frozen=True)
 class FactsFile:
-    """The file, for elements in this order."""
+    """A file of facts, for elements in this order."""
 
     path: Path
     elements: Sequence[str]
 
     def given(self, chain: Artifact, elements: Sequence[str]) -> Artifact:
-        """An emitted chain of some of the elements, which asks the file."""
+        """An emitted chain of some of the elements, which reads the file."""
         places = ", ".join(str(self.elements.index(name)) for name in elements)
         defines = f"#define TS_GIVEN_FACTS {places}\n#define TS_GIVEN_FILE {json.dumps(str(self.path))}\n"
         return Artifact({**chain.files, "chain.c": defines.encode() + chain.files["chain.c"]})
 
     def write(self, event: Event, end: Event) -> None:
-        """What holds while an event of an RPC goes on, and when the RPC ends with it."""
+        """Write the facts which hold during an event of an RPC, and those for the RPC's end, should it come with that
+        event."""
         parts = []
         for name in self.elements:
             now, later = event.tapes.get(name, Facts()), end.tapes.get(name, Facts())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gRPC server, and calls of it, that do what they are told, step by step: messages are bytes, and nothing is answered
-before it is asked for."""
+"""A gRPC server, and calls to it, that do what they are told, step by step: messages are bytes, and no reply goes out
+before it is ordered."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Came:
 
 
 class Puppet(grpc.GenericRpcHandler):
-    """One server; `route` is how chains call it."""
+    """One server; `route`: its name in chains."""
 
     def __init__(self, *, streaming: bool, route: str = "", wrap: Wrap = lambda server: server) -> None:
         self.route = route
@@ -94,7 +94,7 @@ class Puppet(grpc.GenericRpcHandler):
             self._news.notify_all()
 
     def _ordered(self, context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Replies as they are asked for, until it is over."""
+        """Replies as they are ordered, until the RPC is over."""
         orders = self._orders[_whose(context)] = queue.Queue()
         context.add_callback(lambda: orders.put(_over))
 
@@ -113,7 +113,7 @@ class Puppet(grpc.GenericRpcHandler):
 
     def reply(self, name: str, data: bytes, headers: Headers) -> None:
         def order(context: grpc.ServicerContext) -> bytes:
-            with contextlib.suppress(ValueError):  # they have gone before
+            with contextlib.suppress(ValueError):  # headers have gone before
                 context.send_initial_metadata(tuple(headers))
             return data
 
@@ -143,7 +143,7 @@ def _whose(context: grpc.ServicerContext) -> str:
 
 @dataclass
 class Call:
-    """An RPC as its client has it."""
+    """An RPC as its client sees it."""
 
     _running: Any  # grpc.Call, and an iterator where replies stream
     _sending: queue.Queue[bytes | None] | None  # of a method whose requests stream
@@ -196,7 +196,7 @@ class Call:
         return self._running.details() or ""
 
     def headers(self) -> Mapping[str, str]:
-        """Of the reply, and its trailers, as far as they have come; waits for the former."""
+        """The reply's headers, for which this waits, and its trailers, if they have come."""
         found = dict(pairs(self._running.initial_metadata()))
         return found | (dict(pairs(self._running.trailing_metadata())) if self.over.is_set() else {})
 

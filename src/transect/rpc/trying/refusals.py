@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rearrangements of a chain that are refused, each with the stream that shows why, on a carrier."""
+"""The rearrangements of a chain that are refused; for each, the stream that shows why is tried on a carrier."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Asked:
 
     @property
     def open(self) -> bool:
-        """There is no answer, or none that a carrier was asked about."""
+        """There is no answer, or a refusal that was not tried on a carrier."""
         refused = self.judgement.verdict is Verdict.REFUSED
         return self.judgement.verdict is Verdict.UNKNOWN or (refused and self.tried is None)
 

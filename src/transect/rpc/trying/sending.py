@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stream through processors in force, event by event; what came of each is said in the words of the interpreter."""
+"""Sends a stream through processors in force, event by event; says what came of each in the interpreter's words."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Sending:
         self.stack = stack
         self.calls: dict[str, Call] = {}
         self.over: set[str] = set()
-        self.got: dict[str, int] = {}  # replies that its client has
+        self.got: dict[str, int] = {}  # by RPC: how many of the replies at its client were told
         self.channels: dict[tuple[str, str], object] = {}
 
     def event(self, event: Event) -> Seen:
@@ -114,7 +114,7 @@ class _Sending:
         return Call.begin(self._channel(event), PATH, data, headers, timeout, self.trial.streaming)
 
     def _channel(self, event: Event) -> object:
-        """That of a client; from the address of a peer, where somebody asks for it."""
+        """The channel of an event's client; from another address, where the event has such a peer."""
         if event.peer in ("", "127.0.0.1"):
             return self.made.channels[event.client]
         key = (event.client, event.peer)
@@ -174,7 +174,7 @@ class _Sending:
         return next(p for p in self.made.puppets if p.came(rpc))
 
     def _new(self, rpc: str) -> bool:
-        """Whether its client has a reply that was not spoken of."""
+        """Whether the RPC's client has a reply that was not told yet."""
         return len(self.calls[rpc].replies) > self.got.get(rpc, 0)
 
     def _rejected(self, rpc: str) -> str:
@@ -188,7 +188,7 @@ class _Sending:
         return self.trial.message(REPLY, call.replies[-1], _theirs(call.headers()))
 
     def state(self, name: str) -> str:
-        """Of an element, in each of its instances, and what the instance's chain said."""
+        """An element's state, in each of its instances, and what the instance's chain said."""
         found = []
         for one in self.made.processors.values():
             if name in one.elements:
@@ -202,7 +202,7 @@ class _Sending:
         return sum(one.counts()[1] for one in self.made.processors.values())
 
     def _settled(self) -> None:
-        """Every processor has noticed which RPCs are over."""
+        """Wait until every processor has noticed which RPCs are over."""
         live = len(self.calls) - len(self.over)
         self._until(lambda: all(one.counts()[0] <= live for one in self.made.processors.values()))
 

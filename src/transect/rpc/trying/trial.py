@@ -17,7 +17,7 @@ from transect.rpc.equivalence.streams import Ends, Run, Witness
 from transect.rpc.trying.carriers import Carrier
 from transect.rpc.trying.sending import sent
 
-MARGIN = 5 * 10**7  # ns by which waiting is not measured better
+MARGIN = 5 * 10**7  # ns: how exactly waiting is measured
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Tried:
 
     @property
     def differs(self) -> bool:
-        """Whether the two arrangements do not treat it alike, on the carrier, at the level."""
+        """Whether the two arrangements treat the stream differently, on the carrier, at the level."""
         a, b = (observed(run, self.level is not Level.LOOSE) for run in self.real)
         pairs = zip(a.seen, b.seen, strict=True)
         told = any(x.what != y.what or _apart(x.after, y.after) for x, y in pairs)
@@ -53,7 +53,7 @@ class Tried:
 
 
 def _apart(a: int, b: int) -> bool:
-    """Whether one was held back and the other was not, or clearly longer; in ns, measured."""
+    """Whether one was held back and the other was not, or was clearly longer; both measured, in ns."""
     a, b = sorted((a, b))
     return (a == 0) != (b == 0) or (b > 1.5 * a and b - a > MARGIN)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One command at a time changes the processors of an edge: two would put parts of both their versions in force."""
+"""Only one command at a time changes the processors of an edge: two could put a part of each one's version in force."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transect.control.sockets import make_folder, socket_path
 
 @contextlib.contextmanager
 def alone(names: Sequence[str]) -> Iterator[None]:
-    """Nobody else changes these instances.  The kernel takes the locks back from who is killed.
+    """Meanwhile, nobody else changes these instances.  The kernel releases the locks of a killed process.
 
     Raises Refused, Unavailable.
     """

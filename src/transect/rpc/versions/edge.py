@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processors that share the elements of one edge, and how another version comes to all of them at once.
+"""Several processors that share the elements of one edge, and how a new version is put in force at all of them at once.
 
     stage everywhere → the first processor names the new version → settle → the old version ends
 
 Each RPC is for one version at all processors, because the first one names it in a header (`x-transect-version`), and
-those behind have both versions until the last RPC of the old one has ended.  An element may move: its state goes with
-it, and so does what old RPCs still do to it at its old place.
+those behind have both versions until the last RPC of the old one has ended.  An element may move to another processor:
+its state goes with it, and so does what old RPCs still do to the state at its old place.
 
-Who asks may be killed at any point, and an answer may be lost.  Nothing that runs waits for them; what they left is
-known by asking the processors again: the first one says which version is in force, and the others have it.
+The command may be killed at any point, and an answer may be lost.  No processor waits for either.  The next command
+asks the processors how far the last one got: the first one says which version is in force, and the others have it.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from transect.control.protocol import Refused
 from transect.rpc.versions.processor import Element, Images, InForce, Staged
 
 Ask = Callable[..., Any]
-"""A processor: its verb and arguments, as `control.client.Client.ask` takes them."""
+"""A processor: a function of a verb and its arguments, as `control.client.Client.ask`."""
 
 T = TypeVar("T")
 Waiting = Callable[[str], object]
-"""Told the version whose RPCs take long to end."""
+"""Called with the version whose RPCs take long to end."""
 
 LOOK_S = 0.02
-QUIET = 5  # looks in a row: a call that has read its version may not have begun yet
+QUIET = 5  # looks in a row that find no RPC: a call that has read its version may not have begun its RPC yet
 STAGE_S = 120.0  # for one processor to make a version ready: it compiles, and a machine may be busy
 PATIENCE_S = 30.0  # for the RPCs of an old version
 SILENT = (Unavailable, ControlError)  # a processor that is not there, or does not answer as it should
 
 
 class Unfinished(Exception):
-    """The new version is in force, but processors have gone meanwhile, and what they held of it with them."""
+    """The new version is in force, but some processors have gone meanwhile, and their part of it with them."""
 
     def __init__(self, silent: Mapping[int, str]) -> None:
         super().__init__("; ".join(f"processor {index + 1}: {why}" for index, why in sorted(silent.items())))
@@ -69,12 +69,12 @@ def processor(name: str) -> Ask:
 
 
 def _number(name: str) -> int:
-    """Of a version; 0: it has none."""
+    """The number of a version; 0: its name is no number."""
     return int(name) if name.isascii() and name.isdigit() else 0
 
 
 def _unchanged(wrong: Exception, version: str) -> Exception:
-    """The same, for an operator who asks what is in force now."""
+    """The same error, which also says what stays in force."""
     stays = f"version {version} stays in force"
     match wrong:
         case Refused():
@@ -93,7 +93,7 @@ class Moved:
     origin: int  # element there, in the old version
     target: int
     element: int
-    base: str  # image of the old copy, as far as it has gone over
+    base: str  # image of the old copy, up to which its changes have gone over
 
 
 @dataclass
@@ -101,9 +101,9 @@ class Edge:
     """The processors of an edge, in the order in which a request passes them."""
 
     processors: Sequence[Ask]
-    names: Sequence[str] = ()  # of them, as another command calls them too
+    names: Sequence[str] = ()  # of the processors, as other commands call them too
     version: int = 1  # in force
-    known: int = 1  # the greatest that was ever made ready: nobody is told the name of another version again
+    known: int = 1  # the greatest that was ever made ready: no later version gets a name that was used
     moved: list[Moved] = field(default_factory=list)
     silent: dict[int, str] = field(
         default_factory=dict
@@ -113,15 +113,15 @@ class Edge:
     def of(cls, names: Sequence[str], waiting: Waiting = lambda _: None) -> Edge:
         """Running instances, which from now on change together.
 
-        They may have done so before; what an earlier change left half done is brought to its end first.  `waiting`: as
-        in `upgrade`.
+        They may have done so before; an earlier change that was left half done is finished first.  `waiting`: as for
+        `upgrade`.
         """
         made = cls([processor(name) for name in names], names)
         made.agree(waiting)
         return made
 
     def agree(self, waiting: Waiting = lambda _: None) -> None:
-        """All have the version in force, and the first one names it."""
+        """Make all processors have the version in force, and the first one name it."""
         told = self._all()
         # The first one decides, and so is never behind the others, unless it has started anew.
         self.version = max(1, *(_number(one["version"]) for one in told))
@@ -135,8 +135,8 @@ class Edge:
         return [self._told(InForce, index, "edge-named") for index in range(len(self.processors))]
 
     def _bring(self, index: int, told: InForce) -> None:
-        """One of them to the version in force, which it may have ready; those behind come first: they must know what is
-        named."""
+        """Bring a processor to the version in force, which it may have ready.  Those behind are brought first: they
+        must know a version before it is named."""
         version, stamps = str(self.version), index == 0
         if told["version"] not in ("", version) and told["staged"] == version:
             self.processors[index]("edge-commit", version=version)
@@ -144,19 +144,19 @@ class Edge:
             self.processors[index]("edge-join", version=version, stamps=stamps)
 
     def _finish(self, waiting: Waiting) -> None:
-        """End versions that an earlier change left.  RPCs that are on them end there, but no more can come to them: for
-        those which are on the way from one processor to the next it waits, PATIENCE_S at most."""
+        """End versions that an earlier change left.  RPCs that are on them end there, but no more can come to them: so
+        this waits, PATIENCE_S at most, for RPCs on the way from one processor to the next."""
         told = self._all()
         self.silent.clear()
         olds = sorted({name for one in told for name in one["kept"]}, key=_number)
         for old in olds:
-            self.moved = self._came(told) if old == olds[-1] else []  # what moved did so with the last change
+            self.moved = self._came(told) if old == olds[-1] else []  # elements moved with the last change
             self._settle(old, [i for i, one in enumerate(told) if old in one["kept"]], waiting, PATIENCE_S)
         if self.silent:
             raise ControlError(f"an earlier change cannot be brought to its end: {Unfinished(self.silent)}")
 
     def _came(self, told: Sequence[InForce]) -> list[Moved]:
-        """What has moved with the version in force."""
+        """The elements that have moved with the version in force."""
         return [
             Moved(source, origin, target, one["element"], one["image"])
             for target, has in enumerate(told)
@@ -165,11 +165,11 @@ class Edge:
         ]
 
     def _at(self, source: int, origin: int) -> str:
-        """An element, for whoever asks the processors next."""
+        """The name of an element's place, which the next command understands too."""
         return f"{self.names[source] if self.names else source}/{origin}"
 
     def _place(self, at: str) -> list[tuple[int, int]]:
-        """Processor and element of `_at`; none when it is not of this edge any more."""
+        """The processor and element that `_at` named; none when the place is not of this edge any more."""
         sources = range(len(self.processors))
         return [
             (source, int(origin))
@@ -179,14 +179,14 @@ class Edge:
         ]
 
     def upgrade(self, files: Sequence[Path], waiting: Waiting = lambda _: None) -> dict[str, str]:
-        """Put a chain file for each processor in force; what becomes of each field.
+        """Put a chain file for each processor in force; returns what becomes of each field.
 
         Returns when the last RPC of the old version has ended, however long that takes; `waiting` is called with the
         old version when it takes longer than PATIENCE_S.
 
-        Raises Refused, and the old version goes on everywhere, when one of them refuses, Unavailable or ControlError
-        likewise when one is not there; InDoubt when the first one does not say whether it has changed; Unfinished when
-        one went after the new version was in force.
+        Raises Refused when a processor refuses, Unavailable or ControlError when one is not there; the old version then
+        goes on everywhere.  Raises InDoubt when the first processor does not say whether it has changed, Unfinished
+        when one went after the new version was in force.
         """
         assert len(files) == len(self.processors), "one chain file for each processor"
         self.known += 1
@@ -201,7 +201,7 @@ class Edge:
         return fields
 
     def _ready(self, new: str, files: Sequence[Path]) -> tuple[list[Moved], dict[str, str]]:
-        """The new version at all of them, or at none: what moves, and what becomes of each field."""
+        """Stage the new version at all processors, or at none; returns what moves, and what becomes of each field."""
         try:
             states = [self._told(list[Element], index, "edge-state") for index in range(len(self.processors))]
             moved, fields, stays = self._staged(new, files, states)
@@ -213,7 +213,7 @@ class Edge:
         return moved, fields
 
     def _commit(self, old: str, new: str) -> None:
-        """The first one decides: once it names the new version, there is no way back."""
+        """The first processor decides: once it names the new version, there is no way back."""
         try:
             self.processors[0]("edge-commit", version=new)
         except (*SILENT, Refused) as wrong:
@@ -225,8 +225,9 @@ class Edge:
             self._asked(NoneType, index, "edge-commit", version=new)
 
     def _names(self, old: str, new: str, why: Exception) -> bool:
-        """Whether the first one names the new version, although its answer was none.  It drops what it has ready, so
-        that a request which still lies there changes nothing; then what it says holds.  Raises InDoubt."""
+        """Whether the first processor names the new version, although its answer did not come.  It is made to drop what
+        it has ready, so that a request which still waits there changes nothing; then what it says holds.  Raises
+        InDoubt."""
         try:
             self.processors[0]("edge-drop")
             return self._told(InForce, 0, "edge-named")["version"] == new
@@ -234,7 +235,7 @@ class Edge:
             raise InDoubt(old, new, why) from wrong
 
     def _told(self, schema: type[T], index: int, verb: str, **arguments: Any) -> T:
-        """Its answer, of that kind.  Raises as a processor does, and ControlError for another."""
+        """A processor's answer, of that kind.  Raises as a processor does, and ControlError for another kind."""
         import msgspec
 
         value = self.processors[index](verb, **arguments)
@@ -244,7 +245,7 @@ class Edge:
             raise ControlError(f"processor {index + 1} answers `{verb}` wrongly: {wrong}") from wrong
 
     def _asked(self, schema: type[T], index: int, verb: str, **arguments: Any) -> T | None:
-        """Its answer; None from a processor that has gone, which is noted."""
+        """A processor's answer; None where the processor has gone, which is noted in `silent`."""
         if index in self.silent:
             return None
         try:
@@ -256,7 +257,7 @@ class Edge:
     def _staged(
         self, version: str, files: Sequence[Path], states: Sequence[list[Element]]
     ) -> tuple[list[Moved], dict[str, str], dict[int, list[str]]]:
-        """What moves, what becomes of each field, and the elements that each of them will have."""
+        """Stage everywhere; returns what moves, what becomes of each field, and each processor's new elements."""
         moved: list[Moved] = []
         fields: dict[str, str] = {}
         elements: dict[int, list[str]] = {}
@@ -292,7 +293,7 @@ class Edge:
     def _lost(
         states: Sequence[list[Element]], moved: Sequence[Moved], elements: Mapping[int, list[str]]
     ) -> list[str]:
-        """Elements with state which no processor goes on with."""
+        """Elements with state that no processor continues."""
         gone = {(m.source, m.origin) for m in moved}
         lost: list[str] = []
         for source, state in enumerate(states):
@@ -305,8 +306,8 @@ class Edge:
         return lost
 
     def _settle(self, old: str, having: Sequence[int], waiting: Waiting, most_s: float = math.inf) -> None:
-        """Carry over what RPCs of the old version do to elements that have moved, until there are none, or for so long.
-        `having`: the processors where it stands."""
+        """Carry over what RPCs of the old version do to elements that have moved, until there are no such RPCs, or for
+        `most_s`.  `having`: the processors that have the old version."""
         began = time.monotonic()
         said, quiet = False, 0
         while quiet < QUIET and time.monotonic() < began + most_s:

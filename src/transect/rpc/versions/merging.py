@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What RPCs still do to the state of an old version, after a new one has gone on from a copy: a merge of three.
+"""A three-way merge: what RPCs still do to the state of an old version goes over to the new one, which began as a copy.
 
-RPCs end on the version that began them, so that two copies of a state live for a while.  `base` is the old copy at
-the moment when the new one was made of it, `theirs` what it has become, `ours` the new one as it is now.  Numbers have
-moved by theirs - base, and so does ours: nothing that is counted is lost or counted twice, and what an old RPC took (a
-place in a queue, a token) it gives back to the new copy.  Anything else is what changed; where both sides changed it,
-the new version's word counts.  `merge=` of a field says otherwise: `max`, `min`, or `last` (the old RPC spoke last).
+RPCs end on the version that began them, so that two copies of a state live for a while.  `base` is the old copy at the
+moment when the new one was made of it, `theirs` is what the old copy has become, `ours` is the new copy as it is now.
+A number becomes ours + theirs - base: nothing that is counted is lost or counted twice, and what an old RPC took (a
+place in a queue, a token) it gives back to the new copy.  Any other value is taken from the copy that changed it; where
+both did, from the new one (of two instants, the later).  A field's `merge=` may say otherwise: `max`, `min`, or `last`
+(the old RPC's value).
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ Entries = Iterable[tuple[Any, Any]]
 
 
 def _table(t: TableType, rule: str, base: Entries, theirs: Entries, ours: Entries) -> tuple[Entries, int]:
-    """Its entries, those of the new copy first, and how many had no room."""
+    """The merged entries, those of the new copy first, and how many had no room."""
     before, after, now = ({_key(k): (k, v) for k, v in entries} for entries in (base, theirs, ours))
     lost = 0
     for key in [*after, *(key for key in before if key not in after)]:
@@ -125,7 +126,7 @@ def _table(t: TableType, rule: str, base: Entries, theirs: Entries, ours: Entrie
 
 
 def _adds(t: Type) -> bool:
-    """Numbers that both copies began at 0."""
+    """Whether values of the type are numbers, which both copies began at 0."""
     return isinstance(t, IntType | DurationType | FloatType)
 
 

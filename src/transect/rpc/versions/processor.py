@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a processor of an edge is asked when all change together, whatever its carrier; and elements that come to it
-from another one, with their state."""
+"""The verbs of a processor of an edge where all change together, whatever its carrier; and elements that come to it
+from another processor, with their state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(
     r"[0-9A-Za-z._]{1,31}", re.ASCII
-)  # as a header and VERSION_NAME in envoy_module.h have room
+)  # a header and VERSION_NAME in envoy_module.h have room for it
 
 
 class Element(TypedDict):
@@ -30,24 +30,24 @@ class Element(TypedDict):
 
 
 class Incoming(Element):
-    """One that stands at another processor, and may come to this one."""
+    """An element that stands at another processor, and may come to this one."""
 
-    at: str  # where, as who asks calls it
+    at: str  # where it stands, as whoever asks calls that
 
 
 class Came(TypedDict):
     """An element that has come from another processor; RPCs of the old version may still go to its old place."""
 
-    element: int  # of the version that it has come with
-    at: str  # as of `Incoming`
-    image: str  # of its old place, as far as that has gone over
+    element: int  # in the version that it has come with
+    at: str  # as in `Incoming`
+    image: str  # at its old place, up to which changes there have gone over
 
 
 class InForce(TypedDict):
-    """How RPCs call what one processor has."""
+    """The versions that one processor has, as RPCs call them."""
 
     version: str  # in force; "": nobody has asked for a name
-    stamps: bool  # it is the first: it names the version
+    stamps: bool  # it is the first processor, which names the version
     staged: str  # made ready; "": none
     kept: list[str]  # older ones, whose RPCs may not have ended
     came: list[Came]  # with the version in force, while the one before is kept
@@ -56,7 +56,7 @@ class InForce(TypedDict):
 class Staged(TypedDict):
     """What a processor has made ready."""
 
-    taken: dict[str, int]  # which new element continues which of those that stood elsewhere
+    taken: dict[str, int]  # by new element: which of the incoming ones it continues
     fields: dict[str, str]  # what becomes of each
     elements: list[str]
 
@@ -66,18 +66,18 @@ class Images(TypedDict):
 
     images: list[str]
     open: int  # RPCs on it
-    settled: bool  # what RPCs did to older ones has gone over
+    settled: bool  # what RPCs did to still older versions has gone over
 
 
 class Part(Protocol):
-    """One processor; its methods are the verbs that `rpc/versions/edge.py` asks, in this order."""
+    """One processor; its methods are the verbs that `rpc/versions/edge.py` calls, in this order."""
 
     def named(self) -> InForce:
         """Which versions are here."""
         ...
 
     def join(self, version: str, stamps: bool) -> None:
-        """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
+        """Give the running version this name; `stamps`: RPCs tell the name to the processors behind."""
         ...
 
     def state(self) -> list[Element]:
@@ -89,11 +89,11 @@ class Part(Protocol):
         ...
 
     def drop(self) -> None:
-        """What was staged will not be: another processor refuses."""
+        """Drop what was staged: another processor refuses."""
         ...
 
     def commit(self, version: str) -> None:
-        """RPCs which begin now are for the staged version."""
+        """Put the staged version in force for RPCs that begin from now on."""
         ...
 
     def images(self, version: str) -> Images:
@@ -101,11 +101,11 @@ class Part(Protocol):
         ...
 
     def merge(self, element: int, base: str, theirs: str) -> None:
-        """What an old copy elsewhere has gone through meanwhile happens to the new one here."""
+        """Apply to the new copy here what has happened to an old copy elsewhere, between these images."""
         ...
 
     def end(self, version: str) -> None:
-        """No RPC names the older version any more."""
+        """End an older version: no RPC names it any more."""
         ...
 
 
@@ -118,7 +118,7 @@ def verbs_of_part(part: Part) -> dict[str, Callable[..., Any]]:
 
 
 def refused_to(who: str, hint: str) -> dict[str, Callable[..., Any]]:
-    """The same of something that does not change together with others."""
+    """The same verbs for something that does not change together with others: each raises Refused."""
 
     def refuse(**_: Any) -> Any:
         raise Refused(f"{who}, which is no one of several processors that change together", hint)
@@ -127,7 +127,7 @@ def refused_to(who: str, hint: str) -> dict[str, Callable[..., Any]]:
 
 
 def packed(image: bytes) -> str:
-    """As JSON takes it."""
+    """An image as JSON takes it."""
     return base64.b64encode(image).decode()
 
 
@@ -140,7 +140,7 @@ def unpacked(text: str) -> bytes:
 
 
 def check_name(version: str, there: Collection[str] = ()) -> None:
-    """Whether RPCs can call a version that, and none of those which stand is called so.  Raises Refused."""
+    """Check that RPCs can use this name for a version, and that no version here has it.  Raises Refused."""
     if not _NAME.fullmatch(version):
         raise Refused(
             f"{version!r:.60} is no name of a version", "take at most 31 letters, digits, `.` and `_`"
@@ -162,8 +162,8 @@ def from_elsewhere(
     incoming: Sequence[Incoming],
     save: Callable[[int], bytes],
 ) -> tuple[Handover, Callable[[int], bytes]]:
-    """How a new version goes on from elements that run here and, if it has them, from those that stand elsewhere; and
-    the image of each.  Raises Refused."""
+    """How a new version goes on from elements that run here and from those that stand elsewhere, and a function that
+    gives the image of each.  Raises Refused."""
     foreign = [Origin(one["name"], _schema(one)) for one in incoming]
     images = [unpacked(one["image"]) for one in incoming]
     handover = Handover.of([*own, *foreign], version)
@@ -186,8 +186,9 @@ def _schema(one: Element) -> Schema:
 def merge(
     handover: Handover | None, came: Sequence[Came], element: int, new: Copy, base: str, theirs: str
 ) -> None:
-    """What an old copy elsewhere has gone through between these images happens to an element of the version in force,
-    which came by that handover (None: it is the first one).  Raises Refused."""
+    """Apply to an element of the version in force what has happened to an old copy elsewhere between these images.
+
+    `handover`: the one by which that version came; None: it is the first version.  Raises Refused."""
     if handover is None:
         raise Refused("no version was put in force before", "commit one first")
     if not 0 <= element < len(handover.origins) or handover.origins[element] is None:
@@ -199,7 +200,7 @@ def merge(
 
 
 def _foreign(handover: Handover, own: int) -> list[tuple[int, int]]:
-    """Elements that came from elsewhere, each with its place among what was offered; `own`: elements that ran here."""
+    """Elements that came from elsewhere, each with its index among the incoming; `own`: how many elements ran here."""
     pairs = enumerate(handover.origins)
     return [(element, origin - own) for element, origin in pairs if origin is not None and origin >= own]
 
@@ -211,7 +212,7 @@ def came(handover: Handover, own: int, incoming: Sequence[Incoming]) -> list[Cam
 
 
 def staged(handover: Handover, own: int) -> Staged:
-    """What is told of a version that goes on by that handover."""
+    """The answer for a version that was staged with that handover."""
     taken = {str(element): origin for element, origin in _foreign(handover, own)}
     elements = [program.name for program in handover.new.programs]
     return {"taken": taken, "fields": handover.fields(), "elements": elements}

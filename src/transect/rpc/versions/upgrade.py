@@ -3,8 +3,8 @@
 
     read → pair → carry the state over → (the carrier puts the new version in force) → settle
 
-The old version goes on until the carrier has put the new one in force, and its RPCs end on it.  What they do to its
-state by then goes over to the new copy (`merging.py`), so that nothing which was counted is lost.
+The old version goes on until the carrier has put the new one in force, and the RPCs that it began end on it.  What they
+do to its state until then goes over to the new copy (`merging.py`), so that nothing which was counted is lost.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Version:
 
     programs: tuple[Program, ...]
     firsts: tuple[bytes, ...] = field(repr=False)  # images
-    given: tuple[frozenset[str], ...] = ()  # fields whose first value is the chain file's
+    given: tuple[frozenset[str], ...] = ()  # fields whose first value comes from the chain file
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     chain: ChainFile | None = None  # None: the file has policies only
 
@@ -62,8 +62,8 @@ class Version:
 
 
 def read_version(path: Path, running: Version) -> Version:
-    """What a file says that shall run: the elements of its chain, or its policies in the place of those of the same
-    names.  Raises Refused with the diagnostics."""
+    """The version that a file describes: the elements of its chain, or the running ones, with its policies in the place
+    of those of the same names.  Raises Refused with the diagnostics."""
     if not is_file(path):
         raise Refused(f"{path} is no file", "give a chain file, or a file of policies")
     compiled = compile_file(path)
@@ -98,16 +98,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Handover:
-    """Whose state each element of the new version goes on from."""
+    """Which old element's state each element of the new version continues."""
 
     old: tuple[Origin, ...]
     new: Version
-    origins: tuple[int | None, ...]  # of each new element, the old one; None: it is new
-    back_from: tuple[Program, ...] = ()  # the old elements' policies, where it is a way back
+    origins: tuple[int | None, ...]  # for each new element: the old one that it continues; None: it is new
+    back_from: tuple[Program, ...] = ()  # the old elements' policies, where this is a way back
 
     @classmethod
     def of(cls, old: Sequence[Origin], new: Version) -> Handover:
-        """Elements continue those of the same name; of several with one name, in their order."""
+        """Elements continue those of the same name; several with one name are paired in their order."""
         places: dict[str, list[int]] = {}
         for index, origin in enumerate(old):
             places.setdefault(origin.name, []).append(index)
@@ -126,18 +126,18 @@ class Handover:
         return made
 
     def _pairs(self) -> Iterator[tuple[str, Schema, Program]]:
-        """What goes over: the element's name, old and new."""
+        """What goes over: each element's name, its old schema and its new policy."""
         for name, program, origin in zip(self.names, self.new.programs, self.origins, strict=True):
             if origin is not None:
                 yield name, self.old[origin].schema, program
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the new elements."""
+        """The names of the new elements."""
         return names([program.name for program in self.new.programs])
 
     def check(self, automatic_return: bool) -> None:
-        """Raises Refused for state that cannot go over, or, where that is wanted, not back."""
+        """Raises Refused for state that cannot go over, or, with `automatic_return`, cannot go back."""
         for name, before, program in self._pairs():
             found = compare(before, schema(program), migration(program) is not None)
             if not found.accepted:
@@ -165,7 +165,7 @@ class Handover:
         return told | {n: "dropped" for i, n in enumerate(old_names) if i not in self.origins}
 
     def carried(self, element: int, image: bytes) -> bytes:
-        """The state with which a new element goes on, from its origin's.  Raises Refused."""
+        """The state with which a new element goes on, made of its origin's.  Raises Refused."""
         origin = self.origins[element]
         program = self.new.programs[element]
         assert origin is not None, f"{program.name} is new"
@@ -195,14 +195,14 @@ class Handover:
         return encode_state(new.declared, state)
 
     def merge(self, element: int, new: Copy, base: bytes, theirs: bytes) -> None:
-        """What happened to the old copy between these images happens to the new one."""
+        """Apply to the new copy what happened to the old one between these images."""
         of = schema(self.new.programs[element])
         before, after = (self.carried(element, image) for image in (base, theirs))
         new.swap(element, lambda ours: merged(before, after, ours, of))
 
     def start(self, image: Callable[[int], bytes]) -> tuple[list[bytes], dict[int, bytes]]:
-        """The state with which each new element begins, and the images of old ones that it was made of.  `image`: of an
-        old element, at this moment.  Raises Refused."""
+        """The state with which each new element begins, and the images of the old elements that it was made of.
+        `image`: gives an old element's image at this moment.  Raises Refused."""
         bases = {origin: image(origin) for origin in self.origins if origin is not None}
         made = [
             self.new.firsts[index] if origin is None else self.carried(index, bases[origin])
@@ -232,7 +232,7 @@ class Copy(Protocol):
         ...
 
     def end(self) -> None:
-        """It was over, and nobody wants it any more."""
+        """The copy is over, and nobody needs it any more."""
         ...
 
 
@@ -242,8 +242,8 @@ class Settling:
     def __init__(
         self, handover: Handover, old: Copy, new: Copy, bases: Mapping[int, bytes], before: Settling | None
     ) -> None:
-        """`bases`: the images of old elements that new ones went on from.  `before`: an older one, which settles into
-        this one's old copy first."""
+        """`bases`: the images of old elements that new ones went on from.  `before`: an older settling, which goes into
+        the old copy of this one first."""
         self._handover = handover
         self._old, self._new = old, new
         self._bases = dict(bases)
@@ -251,13 +251,13 @@ class Settling:
         self.quiet = False  # what RPCs did has gone over, and none is under way now
 
     def settle(self) -> bool:
-        """Carry over what has changed; whether that was the last of it."""
+        """Carry over what has changed; returns whether nothing more can change."""
         before = self._before
         if before is not None and before.settle():
             self._before = None
         over = before is None and self._old.over()
         quiet = self._old.open() == 0 and (before is None or before.quiet)
-        # Both are asked first: what RPCs have done by then is seen below.
+        # Both are asked first, so that the merge below sees all that RPCs have done by then.
         for element, origin in enumerate(self._handover.origins):
             if origin in self._bases:
                 self._merge(element, origin)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an emitted chain to a plugin: its C and ours, compiled to wasm32 without any library or SDK.
 
-What happens to an RPC is decided by the same C as in the native Envoy module; `runtime/wasm_*.c` stands for what is
-around it there: Envoy's interface and threads.
+The same C as in the native Envoy module decides what happens to an RPC; `runtime/wasm_*.c` takes the place of what is
+around that C there: Envoy's interface and threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HEADERS = (
 
 
 def fixed_files(chain: Artifact) -> dict[str, bytes]:
-    """What is around every chain: our C, the headers that it needs, headers instead of a libc's."""
+    """The files around every chain: our C, the headers that it needs, and headers in place of a libc's."""
     own = [*SHARED, *HEADERS, *(path.name for path in sorted(RPC_RUNTIME.glob("wasm_*.c")))]
     around = {name: (RPC_RUNTIME / name).read_bytes() for name in own}
     headers = {name: content for name, content in chain.files.items() if name.endswith(".h")}
@@ -40,13 +40,13 @@ def fixed_files(chain: Artifact) -> dict[str, bytes]:
 
 
 def build(chain: Artifact, folder: Path) -> Path:
-    """`folder`/transect_HASH.wasm, where an Envoy finds it; as `built`."""
+    """`folder`/transect_HASH.wasm, where an Envoy finds it; otherwise as `built`."""
     return linked(built(chain), folder)
 
 
 def built(chain: Artifact) -> Path:
-    """The plugin, compiled once and kept, sealed: `base.cache`.  Raises Unavailable without a compiler, or a folder to
-    keep it in, BuildError when the compiler refuses."""
+    """The plugin, compiled once and kept, sealed (`base.cache`).  Raises Unavailable without a compiler or a folder to
+    keep the plugin in, BuildError when the compiler refuses."""
     tool = toolchain.compiler()
     by = [text.encode() for text in (tool.path, tool.version, *toolchain.FLAGS)]
     sources = {**libc(), **chain.files}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a WASM plugin can do, and which state it may have: a host runs a machine for each of its workers, and each has a
-state of its own."""
+"""What a WASM plugin can do, and which state it may have: a host runs a machine for each of its workers, and each
+machine has a state of its own."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def _changed(program: Program) -> Iterator[StateField]:
 
 
 def divided(program: Program) -> Iterator[StateField]:
-    """Those that would mean something else if each worker had its own."""
+    """Changed fields that would mean something else if each worker had its own."""
     return (field for field in _changed(program) if field.options.scope != "worker")
 
 
 def each_its_own(program: Program) -> Iterator[StateField]:
-    """Those of which each worker shall have its own."""
+    """Changed fields of which each worker is meant to have its own."""
     return (field for field in _changed(program) if field.options.scope == "worker")
 
 
 def workers_for(binding: Binding, asked: int | None) -> int | None:
-    """How many workers the host shall have: one, when some state must not be divided and nobody asked for more."""
+    """How many workers the host gets: one, when some state must not be divided and no number was asked for."""
     divides = any(True for element in binding.elements for _ in divided(element.program))
     return 1 if asked is None and divides else asked
 
 
 def check_copies(binding: Binding, workers: int | None, diagnostics: Diagnostics) -> None:
-    """Report state that more than one worker would divide.  None: as many as the machine has cores."""
+    """Report state that more than one worker would divide.  `workers` None: as many as the machine has cores."""
     if workers == 1:
         return
     for element in binding.elements:

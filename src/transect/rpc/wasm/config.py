@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plugin is told, and how Envoy's configuration names it."""
+"""The settings of a plugin, and its filter in Envoy's configuration."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from transect.rpc.chain.address import API, Json
 class PluginSettings:
     """The plugin's configuration, in any host."""
 
-    elements: int = 0  # of the chain, for what the plugin says of them
-    early: tuple[str, ...] = ()  # paths of methods of which the server hears before the first message
-    # Paths of methods whose reply's headers do not wait for its first message
+    elements: int = 0  # how many the chain has, for what the plugin reports of each
+    early: tuple[str, ...] = ()  # paths of methods whose RPCs reach the server before the first message
+    # Paths of methods for which the headers of the reply do not wait for its first message
     streaming: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
     # The elements' first states (images), in chain order; all of them, or none
@@ -24,10 +24,10 @@ class PluginSettings:
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
     replies: bool = True  # False: no element looks at replies, they pass as they come
     peer: bool = True  # False: no element asks who calls, and nothing is recorded
-    on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
-    # Of the chain, if the plugin may be asked for its state (runtime/wasm_control.c); 0: it may not
+    on_other: str = "reject"  # requests that are not gRPC; "pass" lets them bypass the chain
+    # The version of the chain, if the plugin can be asked for its state (runtime/wasm_control.c); 0: it cannot
     version: int = 0
-    record: bool = False  # each call of a handler, and the states after it, as lines of the host's log
+    record: bool = False  # write each handler call, and the states after it, as lines of the host's log
 
     def text(self) -> str:
         assert self.on_compressed in ("reject", "pass"), self.on_compressed
@@ -56,7 +56,8 @@ class Plugin:
 
     path: Path  # transect_….wasm
     settings: PluginSettings = field(default_factory=PluginSettings)
-    name: str = "transect"  # several plugins of one Envoy have names of their own, and machines of their own
+    # Several plugins of one Envoy have different names, and machines of their own
+    name: str = "transect"
 
     def extension(self) -> Json:
         """The filter's own configuration."""
@@ -64,7 +65,8 @@ class Plugin:
             "name": self.name,
             "root_id": self.name,
             "vm_config": {
-                # Machines of all versions see the data that one of them leaves; each version has machines of its own.
+                # Machines with the same `vm_id` share data: those of a new version find what those of an old one left.
+                # Another version in `configuration` means other machines.
                 "vm_id": self.name if self.settings.version else f"{self.name}-{self.path.stem}",
                 "configuration": _text(str(self.settings.version)),
                 "runtime": "envoy.wasm.runtime.v8",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking and telling the machines of running plugins; the counterpart of runtime/wasm_control.c.
+"""Requests to the machines of running plugins; the counterpart of runtime/wasm_control.c.
 
-A plugin has no socket, but its host makes HTTP calls for it: each machine (one for each worker of the host, and one of
-its main thread) calls here, and is answered when there is something to ask of it.  Its next call brings the answer.
+A plugin has no socket, but its host makes HTTP calls for it: each machine (one for each worker of the host, and one for
+its main thread) calls here.  The reply to a call is a request to the machine, as soon as there is one; the machine's
+next call brings its answer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ NOTHING, DONE = range(2)
 MAGIC = b"transect"
 CALL_S = 5.0  # a machine that has nothing to do calls again after that
 ANSWER_S = 20.0  # for a machine to answer: it does so between two events of its worker
-LOOK_S = 0.2  # until we ask whether it has gone
+LOOK_S = 0.2  # until we ask whether the machine has gone
 MOST = 256 << 20  # bytes of a call
 
 
@@ -35,16 +36,16 @@ class Gone(ControlError):
     """The host has let that machine go."""
 
 
-Answer = tuple[bool, bytes]  # whether it was done, and what else there is to say
+Answer = tuple[bool, bytes]  # whether the request was done, and what the machine says
 
 
 @dataclass(eq=False)
 class Machine:
-    """One that has called."""
+    """A machine that has called."""
 
     version: int
     number: int
-    gone: bool = False  # its call broke off, and there was none since
+    gone: bool = False  # its call broke off, and it has not called since
     requests: asyncio.Queue[tuple[bytes, asyncio.Future[Answer]]] = field(
         default_factory=asyncio.Queue, repr=False
     )
@@ -56,7 +57,7 @@ class Machine:
         return KEY.pack(self.version, self.number)
 
     def leave(self) -> None:
-        """Whoever waits for an answer gets none."""
+        """The machine has gone: whoever waits for an answer gets none."""
         self.gone = True
         waiting = [] if self.asked is None else [self.asked]
         while not self.requests.empty():
@@ -85,11 +86,11 @@ class Door:
         self._loop.close()
 
     def machines(self, version: int) -> list[Machine]:
-        """Those of a version that have called so far."""
+        """The machines of a version that have called so far."""
         return [machine for machine in list(self._machines.values()) if machine.version == version]
 
     def others(self, version: int) -> list[Machine]:
-        """Those of other versions that are there, the newest first."""
+        """The machines of other versions that are there, the newest first."""
         there = [m for m in list(self._machines.values()) if m.version != version and not m.gone]
         return sorted(there, key=lambda machine: -machine.version)
 
@@ -100,8 +101,8 @@ class Door:
     def ask(
         self, machine: Machine, verb: str, rest: bytes = b"", gone: Callable[[], bool] = lambda: False
     ) -> Answer:
-        """Whether it has done that, and its answer.  `gone`: asked when that takes long, because a machine may go
-        before it has said what it has done.  Raises Gone, ControlError."""
+        """Whether the machine has done what was asked, and its answer.  `gone`: called when that takes long, because a
+        machine may go before it has said what it has done.  Raises Gone, ControlError."""
         running = self._run(self._ask(machine, verb.encode() + rest))
         until = time.monotonic() + ANSWER_S
         while True:
@@ -166,7 +167,7 @@ class Door:
             writer.close()
 
     def _caller(self, body: bytes) -> Machine:
-        """Who calls; it may have answered."""
+        """The machine that calls; its call may bring an answer, which is passed on."""
         version, number, kind = CALLER.unpack_from(body)
         machine = self._machines.setdefault((version, number), Machine(version, number))
         machine.gone = False
@@ -177,7 +178,7 @@ class Door:
 
 
 async def _next(machine: Machine, reader: asyncio.StreamReader) -> bytes:
-    """What is asked of it next; nothing after a while.  ConnectionError when its call breaks off meanwhile."""
+    """The machine's next request; empty after a while.  Raises ConnectionError when its call breaks off meanwhile."""
     wanted = asyncio.ensure_future(_wanted(machine))
     ended = asyncio.ensure_future(reader.read(1))
     try:
@@ -203,7 +204,7 @@ async def _wanted(machine: Machine) -> tuple[bytes, asyncio.Future[Answer]]:
 
 
 async def _body(reader: asyncio.StreamReader) -> bytes:
-    """Of the next call."""
+    """The body of the next call."""
     head = await reader.readuntil(b"\r\n\r\n")
     size = 0
     for line in head.lower().split(b"\r\n"):
@@ -216,7 +217,7 @@ async def _body(reader: asyncio.StreamReader) -> bytes:
 
 
 def done(answer: Answer, what: str) -> bytes:
-    """What it says, when it has done that.  Raises ControlError."""
+    """What the machine says, when it has done what was asked.  Raises ControlError when it refuses."""
     if not answer[0]:
         raise ControlError(f"a machine refuses `{what}`")
     return answer[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain file into a running Envoy, with the chain as a WASM plugin: compile, start, wait until it serves."""
+"""From a chain file to a running Envoy with the chain as a WASM plugin: compile, start, wait until it serves."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from transect.rpc.wasm.upgrading import Plugins
 
 @dataclass(kw_only=True)
 class DeployedPlugin(Running[Plugin]):
-    """A chain in force as a plugin; a context manager which takes it out again."""
+    """A chain in force as a plugin; a context manager which stops it at the end."""
 
     door: Door
     workers: int
 
     @property
     def told(self) -> Told:
-        """What the version in force says."""
+        """What the version in force reports."""
         return Told(self.envoy, len(self.binding.elements), self.module.settings.version, self.workers)
 
     @property
@@ -52,10 +52,10 @@ def deploy_plugin(
     workers: int | None = None,
     record: bool = False,
 ) -> DeployedPlugin:
-    """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.
+    """Put the chain in force; `folder`, which the caller removes, holds all that is written.
 
-    `record`: the plugin says every call of a handler into Envoy's log.  Raises Unavailable (no compiler, no Envoy, a
-    busy port), BuildError, EnvoyFailed.
+    `record`: the plugin writes every handler call into Envoy's log.  Raises Unavailable (no compiler, no Envoy, a busy
+    port), BuildError, EnvoyFailed.
     """
     must_be_free(chain.listen)
     found = binary.find(envoy)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chain that runs as a plugin does for its operator.  What cannot be asked of it is refused by name."""
+"""What a chain that runs as a plugin does for its operator.  What it cannot do, it refuses with the reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PluginHost:
         where: Addresses | None = None,
         record: Path | None = None,
     ) -> None:
-        """`record`: the log that is written when it ends."""
+        """`record`: the log that is written when the plugin ends."""
         self.running = running
         self.upgrades: Upgrades[Plugin] = Upgrades(running, version, lambda: None)
         self.where = where
@@ -49,7 +49,7 @@ class PluginHost:
         return self.running.number
 
     def verbs(self, name: str) -> dict[str, Callable[..., Any]]:
-        """What processors of an edge are asked, which a plugin is not: for `control.server.Server`."""
+        """The verbs for processors of an edge, each of them refused: a plugin is none.  For `control.server.Server`."""
         return refused_to(f"{name} is a WASM plugin", "run it as native code in Envoy; or upgrade it alone")
 
     @answering()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plugin in Envoy says of itself: counters are Envoy's metrics; records and states, when it is told to record,
-are lines of Envoy's log."""
+"""What a plugin in Envoy reports: counters as Envoy's metrics; records and states, when it records, as lines of Envoy's
+log."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TOLD = (*COUNTERS, "finishes", "bad_headers")
 
 
 class Silent(Exception):
-    """The plugin says nothing any more, or more than can be."""
+    """The plugin reports nothing any more, or a line that is too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the plugin of a running Envoy has said so far."""
+    """What the plugin of a running Envoy has reported so far."""
 
     envoy: Envoy
     elements: int
@@ -43,7 +43,7 @@ class Told:
         return self.envoy.log
 
     def counters(self) -> dict[str, Any]:
-        """Totals over all workers, a second old at most; by element where there are several."""
+        """Totals over all workers, a second old at most; some are lists by element."""
         found = json.loads(self.envoy.admin("/stats?format=json&filter=transect%5C."))["stats"]
         prefix = f"transect.{self.version}." if self.version else "transect."
         values = {s["name"].partition(prefix)[2]: s["value"] for s in found if "name" in s}
@@ -58,7 +58,7 @@ class Told:
         return plain | open | by_element | {"causes": causes, "times": times}
 
     def wait(self) -> None:
-        """Until everything that happened before has been said.  Raises Silent."""
+        """Wait until the plugin has reported everything that happened before.  Raises Silent."""
         since, until = time.monotonic_ns(), time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             last = {machine: int(rest[0]) for machine, rest in self._of(b"told")}
@@ -68,7 +68,7 @@ class Told:
         raise Silent(f"the plugin has not said anything for {PATIENCE_S:g} s")
 
     def states(self) -> dict[int, bytes]:
-        """The last image of each element, in the one machine that has seen an RPC; none when none has."""
+        """The last image of each element, in the one machine that has seen an RPC; empty when no machine has."""
         seen = {machine for machine, rest in self._of(b"told") if int(rest[1])}
         assert len(seen) < 2, "each worker has states of its own"
         return {
@@ -78,13 +78,13 @@ class Told:
         }
 
     def records(self) -> Iterator[Record]:
-        """Handler calls, in the order of their ends."""
+        """Handler calls, in the order in which they ended."""
         for _, fields in self._of(b"record"):
             sequence, rpc, element, hook = map(int, fields[:4])
             yield Record(sequence, rpc, element, hook, *map(_bytes, fields[4:7]))
 
     def _of(self, wanted: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Lines of that kind: the machine, and the rest."""
+        """The log's lines of that kind: for each, the machine and the fields after it."""
         for line in lines(self.log, LONGEST):
             found = _LINE.search(line)
             if found is None or found["kind"] != wanted:
@@ -96,7 +96,7 @@ class Told:
 
 
 def _times(values: Mapping[str, int], which: int) -> tuple[int, list[int]]:
-    """Of whole RPCs, or of an element; as `times.Times.of` takes it."""
+    """The times of whole RPCs (0), or of an element, as `times.Times.of` takes them."""
     name = f"took.{which}"
     buckets = ((index, values.get(f"{name}.{index}", 0)) for index in range(BUCKETS))
     return values.get(name, 0), [number for pair in buckets if pair[1] for number in pair]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plugin has said into Envoy's log, as a log of `transect.replay`.
+"""What a plugin has written into Envoy's log, as a log of `transect.replay`.
 
 A plugin records from its start or not at all, so such a log has no RPCs under way at its beginning.
 """

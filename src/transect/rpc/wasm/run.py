@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`transect rpc run --carrier wasm`: a chain in force as a plugin, until it is told to stop or Envoy goes."""
+"""`transect rpc run --carrier wasm`: a chain in force as a plugin, until the command is told to stop or Envoy goes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def hosted(
     *,
     numbered: bool,
 ) -> Iterator[Operated]:
-    """Reachable under a name; `numbered`: one that is taken gets a number."""
+    """Make the plugin reachable under a name; `numbered`: a name that is taken gets a number."""
     version = Version.of_chain(chain, sources)
     host = PluginHost(running, version, addresses(chain, running.envoy.address), record)
     operated = Operated("rpc", name, host, end_of_recording=END_OF_RECORDING)

@@ -2,7 +2,7 @@
 """Versions of a chain as plugins of a running Envoy: the state of one version, which many machines hold together.
 
 A host runs a machine for each of its workers, and one for its main thread that sees no RPC.  All machines of a version
-begin with the same images; what has happened in each of them since makes the version's state.
+begin with the same images; the version's state is these images with what has happened in each machine since.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from transect.rpc.wasm.carrier import WASM, check_copies, each_its_own
 from transect.rpc.wasm.config import Plugin, PluginSettings
 from transect.rpc.wasm.control import Answer, Door, Gone, Machine, done
 
-HELD_TRIES = 50  # of a change while messages wait: what ends RPCs meanwhile may still change the state
+HELD_TRIES = 50  # of a change while messages are held: RPCs that end meanwhile may still change the state
 U32 = struct.Struct("<I")
 
 
 @dataclass(eq=False)
 class PluginCopy:
-    """The state of one version in Envoy.  `envoy.upgrading.Loaded`."""
+    """The state of one version in Envoy; an `envoy.upgrading.Loaded`."""
 
     door: Door
     version: int
     count: int  # machines
     schemas: tuple[Schema, ...]
-    began: list[bytes]  # with which each machine did, and what was changed in all of them since
-    left: dict[int, list[bytes]] = field(default_factory=dict)  # of machines that have gone, by number
+    began: list[bytes]  # images with which each machine began, with what was changed in all machines since
+    left: dict[int, list[bytes]] = field(default_factory=dict)  # images of machines that have gone, by number
 
     @property
     def machines(self) -> list[Machine]:
@@ -60,7 +60,7 @@ class PluginCopy:
             self._told(machine, "u")
 
     def save(self, element: int) -> bytes:
-        """What has happened in all machines."""
+        """The state, with what has happened in all machines."""
         start = self.began[element]
         images = [self._image(machine, element) for machine in self.machines]
         changed = [image for image in images if image != start] or [start]
@@ -70,7 +70,7 @@ class PluginCopy:
         return state
 
     def swap(self, element: int, change: Callable[[bytes], bytes]) -> None:
-        """Happens in every machine, and to what they began with: so it counts once."""
+        """Change every machine, and also the images that they began with: so the change counts once."""
         for machine in self.machines:
             self._swap(machine, element, change)
         self.began[element] = change(self.began[element])
@@ -89,7 +89,7 @@ class PluginCopy:
         self.left.clear()
 
     def _ask(self, machine: Machine, verb: str, rest: bytes = b"") -> Answer | None:
-        """None: it has gone, and what it left is here.  Raises ControlError."""
+        """A machine's answer; None: it has gone, and its images are in `left`.  Raises ControlError."""
         if machine.number in self.left:
             return None
         try:
@@ -104,7 +104,7 @@ class PluginCopy:
         return None if answer is None else done(answer, verb)
 
     def _gone(self, machine: Machine) -> bool:
-        """Whether it has; what it left is then here: a machine of another version finds it."""
+        """Whether a machine has gone; its images are then in `left`: a machine of another version has found them."""
         if machine.number not in self.left:
             for heir in self.door.others(self.version)[:1]:
                 found, said = self.door.ask(heir, "l", machine.key)
@@ -135,12 +135,12 @@ class PluginCopy:
                 f"a machine of version {self.version} is too busy to take a change of its state"
             )
         images = self.left[machine.number]
-        if images[element] != new:  # else it has taken the change before it went
+        if images[element] != new:  # else the machine took the change before it went
             images[element] = change(images[element])
 
 
 def _images(said: bytes) -> list[bytes]:
-    """Each with its size before it, and a size of nothing in the end."""
+    """The images in what a machine left: each after its size; a size of 0 ends them."""
     images, at = [], 0
     while at < len(said):
         size = U32.unpack_from(said, at)[0]
@@ -151,7 +151,7 @@ def _images(said: bytes) -> list[bytes]:
 
 @dataclass(eq=False)
 class Plugins:
-    """Chains as plugins, in a folder that holds all that is written.  `envoy.upgrading.Kind`."""
+    """Chains as plugins, in a folder that holds all that is written; an `envoy.upgrading.Kind`."""
 
     folder: Path
     door: Door
@@ -194,7 +194,7 @@ class Plugins:
 
 
 def _each_its_own(version: Version, handover: Handover) -> Iterator[str]:
-    """State of the version of which each worker has its own, and with which the next one goes on."""
+    """State that each worker has of its own in this version, and that the next version continues."""
     for program, origin in zip(handover.new.programs, handover.origins, strict=True):
         if origin is None:
             continue
@@ -205,7 +205,7 @@ def _each_its_own(version: Version, handover: Handover) -> Iterator[str]:
 
 
 def settings_of(chain: ChainFile, binding: Binding, images: Sequence[bytes]) -> PluginSettings:
-    """What the plugin is told, in any host; `images`: with which its elements begin."""
+    """The settings of a plugin, in any host; `images`: the states with which its elements begin."""
     needs = needs_of(binding)
     return PluginSettings(
         elements=len(binding.elements),
