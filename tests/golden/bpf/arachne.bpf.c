@@ -1,5 +1,5 @@
 /* Arachne, emitted by transect from arachne.py
- * source sha256 b09d4d198f5631de429ecfeab2bf7ab41e0e5b16c64fb7ee94b86a8aca9a8bf2 */
+ * source sha256 f04ab5bc199af55dfceca8073ba63fff3f9c33dd266b158bffd159eed0e0d1ea */
 #include "scx.h"
 TS_COUNTERS(5)
 

@@ -1,5 +1,5 @@
 /* ByTenant, emitted by transect from by_tenant.py
- * source sha256 24431b57f5ad740b410a01b9fb1c998603481f0bfc3e3eb9f3616b01894f6334 */
+ * source sha256 8d69061a40aa5bf0858d9a7aa802da7ae5fe13c5152915877b250169452f0afa */
 #include "scx.h"
 TS_COUNTERS(1)
 

@@ -1,5 +1,5 @@
 /* Locality, emitted by transect from locality.py
- * source sha256 707c8ae1b6c38ddb42733eadd31644d0e883fe1ea72221c1c3d88607abe44993 */
+ * source sha256 06cd86210ce05c8e65d70acf020295843fc1935f07cc3e1058cebecc973a4e6c */
 #include "scx.h"
 TS_COUNTERS(1)
 

@@ -1,5 +1,5 @@
 /* Shinjuku, emitted by transect from shinjuku.py
- * source sha256 3b9ae5116e0c64f194678b40b2f5d70202fe927bcfd525402ecb98b138bf2aa8 */
+ * source sha256 d21a0b54af1b148b41e6427a9ed8f7ffb994af63b58ac16d5d0aa144179bc2c0 */
 #include "scx.h"
 
 struct policy_state {

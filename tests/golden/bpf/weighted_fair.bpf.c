@@ -1,5 +1,5 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
- * source sha256 fa9e5beed281ea3e06196764f28cb68cf2a366dac4c8d60b7216dbb2f29217df */
+ * source sha256 3874b09e05bdb08b347de42de425e3ea1dc9e1bd0ed3297098dfb445cf18db91 */
 #include "scx.h"
 TS_COUNTERS(2)
 

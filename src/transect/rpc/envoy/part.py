@@ -123,7 +123,7 @@ class EnvoyPart:
             return False  # its last stream has ended, and another version is in its place
         return True
 
-    # ------------------------------------------------------------ verbs: `several.Part`
+    # ------------------------------------------------------------ verbs: `processor.Part`
 
     def named(self) -> InForce:
         ready = "" if self.staged is None else self.staged.named.name

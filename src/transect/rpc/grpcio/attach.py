@@ -126,7 +126,7 @@ def _sources(programs: Iterable[Program]) -> dict[str, str]:
 def service_of(
     service: Any, protos: Sequence[str | Path] = (), proto_path: Sequence[str | Path] = ()
 ) -> ProtoService:
-    """What `service=` stands for.  Raises ProtoError."""
+    """What `service=` stands for.  Raises ProtoError, and TypeError for an object that names no service."""
     if isinstance(service, ProtoService):
         return service
     if isinstance(service, str):

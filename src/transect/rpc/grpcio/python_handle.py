@@ -99,7 +99,10 @@ class PythonHandle:
         return PythonRpcHandle(self, self._chain.rpc(method, peer, headers, self._tape), headers)
 
     def _finish_abandoned(self) -> None:
-        """Called here, not where an RPC was dropped: that may be within a handler, which holds its element's lock."""
+        """End the RPCs that were dropped.
+
+        Where one is dropped, a handler may be running that holds its element's lock, so the end waits until here.
+        """
         while self.abandoned:
             self.abandoned.popleft().finish(CANCELLED, Cause.CANCEL)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rules of a chain, once for all chains: order, entering, verdicts, delays, replies of `Respond`, locks, the log.
- * The emitted unit gives tables of elements, methods and messages, and includes this file.  `python_chain.py` says the
+ * The emitted unit gives tables of elements, methods and messages, and includes this file.  `chain/python.py` says the
  * same rules in Python.
  */
 #ifndef TRANSECT_ELEMENTS_H

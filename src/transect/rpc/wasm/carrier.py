@@ -17,7 +17,7 @@ WASM = Can("a WASM plugin", route=True, respond=False, by_worker=True)
 
 
 def _changed(program: Program) -> Iterator[StateField]:
-    """Fields which handlers change, unless they are sums that no verdict reads: those add up over workers."""
+    """Fields which handlers change, but for sums that no handler reads: those add up over workers."""
     touched = [effects(program, handler) for handler in program.handlers if not handler.default]
     written = frozenset[str]().union(*(t.written_fields for t in touched))
     read = frozenset[str]().union(*(t.read_fields for t in touched))
