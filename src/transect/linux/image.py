@@ -32,7 +32,7 @@ ELF = b"\x7fELF"
 BOOT_MAGIC = b"HdrS"  # at 0x202 of a boot image
 LIMIT = 1 << 28  # bytes of an unpacked kernel at most
 LARGEST = 1 << 30  # bytes of a kernel's file: one with debugging information has hundreds of megabytes
-PATIENCE_S = 60.0  # for zstd
+PATIENCE_S = 60.0  # for zstd and lz4
 BANNER = b"Linux version "
 
 
@@ -167,7 +167,7 @@ def unpack(packed: bytes, into: Path | None = None) -> mmap.mmap:
                     how(packed, file)
                 except (EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
                     raise KernelDataError(f"the kernel within this boot image is damaged: {error}") from error
-                has = file.seek(0, os.SEEK_END)  # counts what zstd has written
+                has = file.seek(0, os.SEEK_END)  # counts what a program has written, too
                 if has != size or not has:
                     raise KernelDataError(
                         f"the kernel within this boot image has {has} bytes instead of {size}"
@@ -176,17 +176,22 @@ def unpack(packed: bytes, into: Path | None = None) -> mmap.mmap:
     raise KernelDataError(f"this boot image is packed in an unknown way ({packed[:4].hex()})")
 
 
-def _zstd(packed: bytes, file: IO[bytes]) -> None:
-    program = shutil.which("zstd")
-    if program is None:
-        raise Unavailable("zstd", "this kernel is packed with it", "apt-get install zstd")
-    try:
-        done = ran([program, "-dcq"], patience_s=PATIENCE_S, most=LIMIT, given=packed[:-4])
-    except Endless as endless:
-        raise ValueError(f"zstd: {endless}") from endless
-    if done.status:
-        raise ValueError(done.complaint.strip() or "zstd refuses it")
-    file.write(done.out)
+def _by_program(name: str) -> Callable[[bytes, IO[bytes]], None]:
+    """Unpack by a program of that name, which is Debian's package of that name, too."""
+
+    def unpacked(packed: bytes, file: IO[bytes]) -> None:
+        program = shutil.which(name)
+        if program is None:
+            raise Unavailable(name, "this kernel is packed with it", f"apt-get install {name}")
+        try:
+            done = ran([program, "-dcq"], patience_s=PATIENCE_S, most=LIMIT, given=packed[:-4])
+        except Endless as endless:
+            raise ValueError(f"{name}: {endless}") from endless
+        if done.status:
+            raise ValueError(done.complaint.strip() or f"{name} refuses it")
+        file.write(done.out)
+
+    return unpacked
 
 
 def _gzip(packed: bytes, file: IO[bytes]) -> None:
@@ -200,13 +205,14 @@ def _xz(packed: bytes, file: IO[bytes]) -> None:
 def _bzip2(packed: bytes, file: IO[bytes]) -> None:
     try:
         data = bz2.BZ2Decompressor().decompress(packed, LIMIT)
-    except OSError as error:  # zstd's module raises it for data that is not zstd
+    except OSError as error:  # for data that is not bzip2
         raise ValueError(error) from error
     file.write(data)
 
 
 _UNPACKERS: dict[bytes, Callable[[bytes, IO[bytes]], None]] = {
-    b"\x28\xb5\x2f\xfd": _zstd,
+    b"\x28\xb5\x2f\xfd": _by_program("zstd"),
+    b"\x02\x21\x4c\x18": _by_program("lz4"),
     b"\x1f\x8b": _gzip,
     b"\xfd7zXZ\0": _xz,
     b"BZh": _bzip2,

@@ -89,9 +89,9 @@ def _apt(program: Path) -> None:
     packages.Archive(program.parent)._run([str(program)], program.parent)
 
 
-def _zstd(program: Path) -> None:
+def _unpacker(program: Path) -> None:
     with program.with_name("kernel").open("wb") as file:
-        image._zstd(b"packed", file)
+        image._by_program("zstd")(b"packed", file)
 
 
 def _trial(program: Path) -> None:
@@ -105,7 +105,7 @@ CALLERS: dict[str, tuple[Callable[[Path], None], type[Exception]]] = {
     "a protobuf compiler": (_protoc, Unavailable),
     "an Envoy that is asked its version": (_envoy, Unavailable),
     "apt": (_apt, Unavailable),
-    "zstd": (_zstd, ValueError),
+    "zstd": (_unpacker, ValueError),
     "a trial of a new version": (_trial, Refused),
 }
 

@@ -50,13 +50,22 @@ def sized(packed: bytes, whole: bytes) -> bytes:
     return packed + len(whole).to_bytes(4, "little")
 
 
+def packed_by(data: bytes, program: str, *options: str) -> bytes:
+    if shutil.which(program) is None:
+        raise Unavailable(program, "not on PATH", f"apt-get install {program}")
+    return subprocess.run([program, "-c", *options], input=data, capture_output=True, check=True).stdout
+
+
 def zstd(data: bytes) -> bytes:
-    if shutil.which("zstd") is None:
-        raise Unavailable("zstd", "not on PATH", "apt-get install zstd")
-    return subprocess.run(["zstd", "-c"], input=data, capture_output=True, check=True).stdout
+    return packed_by(data, "zstd")
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd])
+def lz4(data: bytes) -> bytes:
+    """The older format, which a kernel's makefile asks for."""
+    return packed_by(data, "lz4", "-l")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd, lz4])
 def test_a_boot_image_holds_its_kernel(pack: Callable[[bytes], bytes]) -> None:
     kernel = a_kernel()
     image = Image.from_bytes(a_boot_image(sized(pack(kernel), kernel)))
@@ -76,7 +85,7 @@ def test_a_size_that_does_not_fit_is_told() -> None:
         unpack(gzip.compress(kernel) + (5).to_bytes(4, "little"))
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd])
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd, lz4])
 def test_what_is_packed_badly_is_told(pack: Callable[[bytes], bytes]) -> None:
     packed = pack(a_kernel())
     broken = packed[:12] + bytes(len(packed) - 12)
@@ -85,8 +94,8 @@ def test_what_is_packed_badly_is_told(pack: Callable[[bytes], bytes]) -> None:
 
 
 def test_another_way_to_pack_is_named() -> None:
-    with pytest.raises(KernelDataError, match=r"unknown way \(02214c18\)"):
-        unpack(b"\x02!L\x18rest" + (9).to_bytes(4, "little"))
+    with pytest.raises(KernelDataError, match=r"unknown way \(894c5a4f\)"):
+        unpack(b"\x89LZOrest" + (9).to_bytes(4, "little"))
 
 
 def test_a_boot_image_that_is_cut_off_is_told() -> None:
