@@ -10,7 +10,15 @@ themselves, one after the other, which is how the table is found; the index of t
 | to 6.x        | `relative_base - 1 - offset` for negative offsets, the offset itself (per-CPU) for others |
 | from about 7  | the place of its offset in the table plus the offset                                      |
 
-From 6.4 on the order of the names stands behind the addresses, so that a name is found without unpacking all of them.
+The parts stand one behind the other:
+
+| kernel       | parts                                                                            |
+|--------------|----------------------------------------------------------------------------------|
+| to 6.1       | offsets, `relative_base`, count, names, marks, tokens, index of the tokens        |
+| 6.2 and 6.3  | … and the order of the names between marks and tokens (Debian's 6.1 has it, too)  |
+| from 6.4     | count, names, marks, tokens, index, offsets, `relative_base` where it is, order   |
+
+By the order a name is found without unpacking all of them.
 
 Format: `scripts/kallsyms.c` and `kernel/kallsyms.c` of the kernel.
 """
@@ -38,6 +46,7 @@ AROUND = 2 * LONGEST  # bytes: it and the index of the tokens, which is smaller
 MOST = 1 << 22  # symbols at most
 MASK = (1 << 64) - 1
 BANNER = b"Linux version "
+PROC_BANNER = b"%s version "
 PLACES = 4  # that a message names
 SAMPLES = 64  # neighbours in the order of names that are looked at
 
@@ -205,8 +214,17 @@ def _first_tokens(data: bytes, start: int, digits: int) -> Iterator[int]:
 
 
 def _decode(data: bytes, address: int | None, tokens_at: int, after: int, tokens: list[bytes]) -> Symbols:
-    marks_at, marks = _marks(data, tokens_at)
-    names = _names(data, marks_at, marks, tokens)
+    names, count_at, order = _before_tokens(data, tokens_at, tokens)
+    for symbols in (
+        *_addressed_behind(data, address, after, names),
+        *_addressed_before(data, address, count_at, names, order),
+    ):
+        return _sorted(symbols)
+    raise KernelDataError("kallsyms: the addresses of the symbols are in no form that is known")
+
+
+def _addressed_behind(data: bytes, address: int | None, after: int, names: Names) -> Iterator[Symbols]:
+    """Symbols by the offsets behind the index of the tokens, which ends at `after`: from 6.4 on."""
     count, offsets_at = len(names), -(-after // 4) * 4
     for at in dict.fromkeys((-(-offsets_at // 8) * 8, offsets_at)):
         end = at + 4 * count
@@ -218,13 +236,61 @@ def _decode(data: bytes, address: int | None, tokens_at: int, after: int, tokens
         if relative is not None and _ascend(relative):
             symbols = Symbols(names, relative, _order(data, base_at + 8, names))
             if _plausible(symbols, data, address, at):
-                return _sorted(symbols)
+                yield symbols
         placed = _from_place((address or 0) + at, offsets)
         if _ascend(placed):
             symbols = Symbols(names, placed, _order(data, end, names))
             if _plausible(symbols, data, address or 0, at):
-                return _sorted(symbols)
-    raise KernelDataError("kallsyms: the addresses of the symbols are in no form that is known")
+                yield symbols
+
+
+def _addressed_before(
+    data: bytes, address: int | None, count_at: int, names: Names, order: Sequence[int]
+) -> Iterator[Symbols]:
+    """Symbols by the offsets and the `relative_base` before the count of names, which stands there: to 6.3."""
+    base_at = count_at - 8
+    at = base_at - -(-4 * len(names) // 8) * 8
+    if at < 0:
+        return
+    offsets = struct.unpack_from(f"<{len(names)}i", data, at)
+    relative = _relative(int.from_bytes(data[base_at:count_at], "little"), offsets)
+    if relative is not None and _ascend(relative):
+        symbols = Symbols(names, relative, order)
+        if _plausible(symbols, data, address, at):
+            yield symbols
+
+
+def _before_tokens(data: bytes, tokens_at: int, tokens: list[bytes]) -> tuple[Names, int, Sequence[int]]:
+    """What ends where the tokens begin: the names, where their count stands, and their order when it is there."""
+    problem = None
+    for end, count in ((tokens_at, None), *_permutations(data, tokens_at)):
+        try:
+            names, count_at = _names(data, *_marks(data, end), tokens)
+        except KernelDataError as error:
+            problem = problem or error
+            continue
+        if count is None:
+            return names, count_at, ()
+        if count == len(names):
+            return names, count_at, _order(data, end, names)
+    assert problem is not None
+    raise problem
+
+
+def _permutations(data: bytes, end: int) -> Iterator[tuple[int, int]]:
+    """Where permutations that end (padded) there may begin, and of how many numbers: three bytes each, high first."""
+    for stop in range(end, max(0, end - 8), -1):
+        if any(data[stop:end]):
+            return
+        total = highest = 0
+        for count, at in enumerate(range(stop - 3, -1, -3), 1):
+            value = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+            if value >= MOST or count > MOST:
+                break
+            total += value
+            highest = max(highest, value)
+            if highest == count - 1 and at % 8 == 0 and total == count * highest // 2:
+                yield at, count
 
 
 def _marks(data: bytes, end: int) -> tuple[int, list[int]]:
@@ -243,8 +309,8 @@ def _marks(data: bytes, end: int) -> tuple[int, list[int]]:
     raise KernelDataError("kallsyms: the marks of the names do not begin with 0")
 
 
-def _names(data: bytes, end: int, marks: list[int], tokens: list[bytes]) -> Names:
-    """The names of all symbols: how many there are stands (padded to 8 bytes) before them."""
+def _names(data: bytes, end: int, marks: list[int], tokens: list[bytes]) -> tuple[Names, int]:
+    """The names of all symbols, and where their count stands, (padded to 8 bytes) before them."""
     low, high = STEP * (len(marks) - 1), STEP * len(marks)
     if high > MOST:
         raise KernelDataError(f"kallsyms: {high} symbols are too many")
@@ -256,7 +322,7 @@ def _names(data: bytes, end: int, marks: list[int], tokens: list[bytes]) -> Name
                 packed = data[start:end]
                 starts = _starts(packed, count, marks)
                 if starts is not None:
-                    return Names(packed, starts, tokens)
+                    return Names(packed, starts, tokens), start - pad
     raise KernelDataError("kallsyms: the names before the marks are not found")
 
 
@@ -320,15 +386,30 @@ def _plausible(symbols: Symbols, data: bytes, start: int | None, at: int) -> boo
     """Whether `linux_banner` is at the banner.
 
     The banner's text shows whether the table was read from the right entry on.  Without a start, the table's own
-    symbol gives it.
+    symbol gives it (from 6.4 on), or else a banner of which `linux_proc_banner` is as far away as its symbol is.
     """
-    addresses = symbols.addresses
-    if start is None:
-        own = symbols.index(b"kallsyms_offsets")
-        start = 0 if own is None else addresses[own] - at
-    found = symbols.index(b"linux_banner")
-    banner = (0 if found is None else addresses[found]) - start
-    return data[banner : banner + len(BANNER)] == BANNER if 0 <= banner < len(data) else False
+    banner = _address(symbols, b"linux_banner")
+    if start is None and (own := symbols.index(b"kallsyms_offsets")) is not None:
+        start = symbols.addresses[own] - at
+    if start is not None:
+        return _stands(data, BANNER, banner - start)
+    apart = _address(symbols, b"linux_proc_banner") - banner
+    place = data.find(BANNER)
+    while place >= 0:
+        if _stands(data, PROC_BANNER, place + apart):
+            return True
+        place = data.find(BANNER, place + 1)
+    return False
+
+
+def _address(symbols: Symbols, name: bytes) -> int:
+    """Of the first symbol of that name; 0 when there is none."""
+    found = symbols.index(name)
+    return 0 if found is None else symbols.addresses[found]
+
+
+def _stands(data: bytes, text: bytes, at: int) -> bool:
+    return 0 <= at < len(data) and data[at : at + len(text)] == text
 
 
 def _sorted(symbols: Symbols) -> Symbols:

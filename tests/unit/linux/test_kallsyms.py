@@ -15,6 +15,7 @@ from transect.linux.kallsyms import BANNER, Names, Symbols, find
 
 BASE = 0xFFFFFFFF81000000
 NAMES = [f"Tfunction_{i}" for i in range(600)]
+FORMS = ["relative", "placed", "before", "before, no order"]
 TOKENS = [bytes([i]) if 32 < i < 127 else b"func" if i == 200 else b"" for i in range(256)]
 
 
@@ -27,7 +28,8 @@ def a_table(form: str, swapped: int | None = None) -> tuple[bytes, dict[str, int
 
     `swapped`: two neighbours in the order of names, from this one on, are not in order; -1: the table has no order.
     """
-    names = [*NAMES, "Rlinux_banner", "dkallsyms_offsets"]
+    before = form.startswith("before")
+    names = [*NAMES, "Rlinux_banner", "Rlinux_proc_banner" if before else "dkallsyms_offsets"]
     packed, marks = b"", []
     for number, name in enumerate(names):
         if number % 256 == 0:
@@ -39,28 +41,33 @@ def a_table(form: str, swapped: int | None = None) -> tuple[bytes, dict[str, int
     for t in TOKENS:
         index.append(at)
         at += len(t) + 1
-    head = aligned(BANNER + b"9.9 (test)\n\0", 64)
-    before = head + aligned(struct.pack("<I", len(names))) + aligned(packed)
-    before += aligned(struct.pack(f"<{len(marks)}I", *marks)) + aligned(tokens)
-    before += struct.pack("<256H", *index)
+    head = aligned(BANNER + b"9.9 (test)\n\0", 64) + (aligned(b"%s version %s", 64) if before else b"")
+    named = aligned(struct.pack("<I", len(names))) + aligned(packed)
+    named += aligned(struct.pack(f"<{len(marks)}I", *marks))
+    translated = aligned(tokens) + struct.pack("<256H", *index)
     start = BASE
-    offsets_at = start + len(before)
-    addresses = [BASE - 0x10000 + 16 * i for i in range(len(NAMES))] + [start, offsets_at]
+    offsets_at = start + len(head) + (0 if before else len(named) + len(translated))
+    last = start + 64 if before else offsets_at
+    addresses = [BASE - 0x10000 + 16 * i for i in range(len(NAMES))] + [start, last]
     order = sorted(range(len(names)), key=lambda i: addresses[i])
     assert order == list(range(len(names)))
-    if form == "relative":
+    if form == "placed":
+        offsets = struct.pack(f"<{len(names)}i", *(a - offsets_at - 4 * i for i, a in enumerate(addresses)))
+    else:
         relative = addresses[0]
         offsets = struct.pack(f"<{len(names)}i", *(relative - 1 - a for a in addresses))
-        after = aligned(offsets) + struct.pack("<Q", relative)
-    else:
-        offsets = struct.pack(f"<{len(names)}i", *(a - offsets_at - 4 * i for i, a in enumerate(addresses)))
-        after = offsets
+        offsets = aligned(offsets) + struct.pack("<Q", relative)
     by_name = sorted(range(len(names)), key=lambda i: names[i][1:])
     if swapped is not None and swapped >= 0:
         by_name[swapped : swapped + 2] = reversed(by_name[swapped : swapped + 2])
-    if swapped != -1:
-        after += b"".join(i.to_bytes(3, "big") for i in by_name)
-    return before + after + bytes(64), {n[1:]: a for n, a in zip(names, addresses, strict=True)}
+    ordered = (
+        b"" if swapped == -1 or form.endswith("no order") else b"".join(i.to_bytes(3, "big") for i in by_name)
+    )
+    if before:
+        whole = head + offsets + named + aligned(ordered) + translated
+    else:
+        whole = head + named + translated + offsets + ordered
+    return whole + bytes(64), {n[1:]: a for n, a in zip(names, addresses, strict=True)}
 
 
 def found(data: bytes, address: int | None = BASE) -> Symbols:
@@ -69,13 +76,13 @@ def found(data: bytes, address: int | None = BASE) -> Symbols:
     return symbols
 
 
-@pytest.mark.parametrize("form", ["relative", "placed"])
+@pytest.mark.parametrize("form", FORMS)
 def test_every_symbol_has_its_address(form: str) -> None:
     data, wanted = a_table(form)
     assert {s.name: s.address for s in found(data)} == wanted
 
 
-@pytest.mark.parametrize("form", ["relative", "placed"])
+@pytest.mark.parametrize("form", FORMS[:3])
 def test_a_name_is_found_by_the_order_that_the_kernel_holds(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +98,7 @@ def test_a_name_is_found_by_the_order_that_the_kernel_holds(
     assert len(unpacked) < len(NAMES), "most names stay packed"
 
 
-@pytest.mark.parametrize("form", ["relative", "placed"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("swapped", [-1, 0, 9 * 33])  # one of nine neighbours is looked at
 def test_without_an_order_that_serves_the_names_are_sorted(form: str, swapped: int) -> None:
     data, wanted = a_table(form, swapped)
@@ -118,8 +125,9 @@ def test_one_place_under_one_name_twice_is_one_symbol() -> None:
     assert Symbols((b"Talias", b"talias"), (7, 7)).address("alias") == 7
 
 
-def test_the_address_of_the_stretch_is_found_when_addresses_are_absolute() -> None:
-    data, wanted = a_table("relative")
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "placed"])
+def test_the_address_of_the_stretch_is_found_when_addresses_are_absolute(form: str) -> None:
+    data, wanted = a_table(form)
     assert found(data, None).address("function_7") == wanted["function_7"]
 
 
@@ -143,13 +151,18 @@ def test_data_without_a_table() -> None:
     assert find(bytes(10000), BASE) is None
 
 
-def test_a_table_whose_banner_is_elsewhere_is_refused() -> None:
-    data, _ = a_table("relative")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("address", [BASE, None])
+def test_a_table_whose_banner_is_elsewhere_is_refused(form: str, address: int | None) -> None:
+    data, _ = a_table(form)
     with pytest.raises(KernelDataError, match="addresses"):
-        find(data.replace(BANNER, b"Minix version "), BASE)
+        find(data.replace(BANNER, b"Minix version "), address)
+    if form.startswith("before"):
+        with pytest.raises(KernelDataError, match="addresses"):
+            find(data.replace(b"%s version", b"%s_version"), None)
 
 
-@pytest.mark.parametrize("form", ["relative", "placed"])
+@pytest.mark.parametrize("form", FORMS)
 @given(data=st.data())
 @settings(max_examples=150)
 def test_no_damage_raises_anything_else(form: str, data: st.DataObject) -> None:
