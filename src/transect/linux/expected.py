@@ -153,6 +153,7 @@ class Expected:
                 yield from self._distances("constant", section.address, raw, 4, 8)
         for address in self._traced():
             yield Site(address, 5, "ftrace")
+        yield from self._paravirtual()
         yield from self._trampolines()
 
     def _between(self, first: str, last: str) -> tuple[int, bytes]:
@@ -184,6 +185,16 @@ class Expected:
         _, raw = self._between("__start_mcount_loc", "__stop_mcount_loc")
         for (address,) in struct.iter_unpack("<Q", raw[: len(raw) & ~7]):
             yield address
+
+    def _paravirtual(self) -> Iterator[Site]:
+        """Calls that a hypervisor may replace: a table of their own to 6.7, alternatives since then."""
+        _, raw = self._between("__parainstructions", "__parainstructions_end")
+        if not raw:
+            return
+        step = self.image.btf.struct("paravirt_patch_site").size
+        length = self.image.btf.field("paravirt_patch_site", "len").offset
+        for at in range(0, len(raw) - step + 1, step):
+            yield Site(int.from_bytes(raw[at : at + 8], "little"), raw[at + length], "paravirtual")
 
     def _trampolines(self) -> Iterator[Site]:
         symbols = self.image.symbols

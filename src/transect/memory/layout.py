@@ -141,8 +141,10 @@ def together(*parts: Any, least: int = 0) -> Sequence[Any]:
     return _make("together", "", parts=parts, least=least)
 
 
-def either(*parts: Any) -> Sequence[Any]:
-    """The elements of the first of these containers whose names a kernel has; the last one where it has none."""
+def either(*parts: Any) -> Any:
+    """The first of these containers, or of these places of one field, whose names a kernel has; the last one where it
+    has none.
+    """
     return _make("either", "", parts=parts)
 
 

@@ -16,6 +16,7 @@ from transect.linux.expected import Expected
 from transect.linux.pages import NotMapped, Page
 from transect.memory import walks
 from transect.memory.machine import MASK, PAGE, Machine
+from transect.memory.module_code import ModuleCode
 
 CODE = 1 << 63, 0xFFFFFFFFFF000000  # the kernel's half, up to the page that all processes may call
 MOST = 4096  # of anything that is listed
@@ -26,7 +27,6 @@ KEXEC = ("kexec_image", "kexec_crash_image")
 CONTROL = 2 * PAGE  # bytes of code that goes over to another kernel: KEXEC_CONTROL_PAGE_ORDER
 UNOWNED = 256 << 20  # bytes of executable memory that nobody owns and that are looked into, per round
 _EMPTY = (b"\xcc" * PAGE, bytes(PAGE))  # traps, or nothing at all
-TEXTS = 7  # parts of a module's memory at most
 
 
 class Answers:
@@ -89,17 +89,13 @@ class Answers:
     def _modules(self) -> Iterator[tuple[int, int, str]]:
         machine, btf = self.machine, self.machine.known.btf
         link = btf.field("module", "list").offset
-        memory, name = btf.field("module", "mem"), btf.field("module", "name").offset
-        part = btf.struct("module_memory")
-        base, size = btf.field(part, "base").offset, btf.field(part, "size").offset
-        texts = {btf.constants.get("MOD_TEXT", 0), btf.constants.get("MOD_INIT_TEXT", 4)}
+        code, name = ModuleCode.of(btf), btf.field("module", "name").offset
         for node, _ in walks.doubly(machine.read, machine.symbol("modules"), MOST):
             module = node - link
-            raw = machine.read(module + memory.offset, part.size * TEXTS)
+            raw = machine.read(module + code.start, code.size)
             named = machine.text_at(module + name, 56).decode("utf-8", "replace")
-            for index in sorted(texts):
-                start = int.from_bytes(raw[index * part.size + base :][:8], "little")
-                length = int.from_bytes(raw[index * part.size + size :][:4], "little")
+            for base, size in code.parts:
+                start, length = (int.from_bytes(raw[at:][:n], "little") for at, n in ((base, 8), (size, 4)))
                 if start and length:
                     yield start, start + length, named
 
@@ -290,8 +286,11 @@ class Answers:
 
     def _early(self, address: int) -> bool:
         """Gates that nothing uses still lead to the handlers of early boot, whose memory has been given back."""
-        near = self.machine.known.symbols.near(self.machine.linked(address))
-        return near is not None and near[0] == "early_idt_handler_array"
+        symbols = self.machine.known.symbols
+        if "early_idt_handler_array" not in symbols:
+            return False
+        first = symbols.address("early_idt_handler_array")
+        return first <= self.machine.linked(address) < (symbols.next_address(first) or 0)
 
     # ------------------------------------------------------------ text and tables against the package
 

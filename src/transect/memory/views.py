@@ -30,6 +30,7 @@ from transect.linux.btf import Type as KernelType
 from transect.linux.errors import KernelDataError
 from transect.memory import layout_text, walks
 from transect.memory.containers import Containers, named
+from transect.memory.fitting import fitting
 from transect.memory.layout import Layout
 from transect.memory.machine import Machine
 from transect.memory.objects import Node, Value, field_reader
@@ -143,6 +144,7 @@ class Views:
                 raise KernelDataError("a sequence needs a container: `listed(…)`, `array(…)`, `maple(…)` …")
             walk_ = self.walk(found, struct, member.type)
             return Bound(member.name, member.type, None, walk_, view, found)
+        found = fitting(found, self.btf, self.machine.known.symbols, struct)
         if found.kind != "at":
             raise KernelDataError(f"`{found.kind}` gives a sequence, not `{spell(member.type)}`")
         path = resolve(self.btf, struct, found.path)

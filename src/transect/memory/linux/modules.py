@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from transect.lang import intrinsic, u32, u64
 from transect.memory.hooks import Struct
-from transect.memory.layout import at, latch, listed
+from transect.memory.layout import at, either, latch, listed
 
 
 class Module(Struct, of="module"):
@@ -15,8 +15,8 @@ class Module(Struct, of="module"):
 
     name: bytes
     state: u32
-    text: u64 = at("mem[0].base")
-    text_size: u32 = at("mem[0].size")
+    text: u64 = either(at("mem[0].base"), at("core_layout.base"))
+    text_size: u32 = either(at("mem[0].size"), at("core_layout.text_size"))
     taints: u64
     version: bytes
 

@@ -17,6 +17,7 @@ from transect.linux.kallsyms import Symbols
 from transect.memory import walks
 from transect.memory.fitting import fitting
 from transect.memory.layout import Layout
+from transect.memory.module_code import ModuleCode
 from transect.memory.native.lowering import MemoryViews
 from transect.memory.paths import Path, resolve, root
 from transect.memory.questions import KEXEC
@@ -85,8 +86,8 @@ class CPerCpu(ct.Structure):
 
 class CBooks(ct.Structure):
     _fields_ = (
-        ("modules", U64), ("module_list", U64), ("module_mem", U64), ("part_size", U64), ("part_base", U64),
-        ("part_bytes", U64), ("texts", U64), ("bpf", U64), ("bpf_link", U64), ("trampolines", U64), ("ops_list", U64),
+        ("modules", U64), ("module_list", U64), ("module_code", U64), ("module_bytes", U64), ("code_bases", U64 * 2),
+        ("code_sizes", U64 * 2), ("bpf", U64), ("bpf_link", U64), ("trampolines", U64), ("ops_list", U64),
         ("ops_trampoline", U64), ("ops_size", U64), ("slots", U64 * 2), ("slot_pages", U64), ("page_list", U64),
         ("page_insns", U64), ("packs", U64), ("pack_list", U64), ("pack_pointer", U64), ("kprobes", U64),
         ("kprobe_link", U64), ("kprobe_address", U64),
@@ -250,12 +251,12 @@ def books(btf: Btf, symbols: Symbols) -> CBooks:
     def symbol(name: str) -> int:
         return symbols.address(name) if name in symbols else 0
 
-    texts = {btf.constants.get("MOD_TEXT", 0), btf.constants.get("MOD_INIT_TEXT", 4)}
+    code = ModuleCode.of(btf)
+    bases, sizes = zip(*code.parts, strict=True)
     named: dict[str, Any] = {
         "modules": symbols.address("modules"), "module_list": at("module", "list"),
-        "module_mem": at("module", "mem"), "part_size": btf.struct("module_memory").size,
-        "part_base": at("module_memory", "base"), "part_bytes": at("module_memory", "size"),
-        "texts": sum(1 << t for t in texts), "bpf": symbols.address("bpf_kallsyms"),
+        "module_code": code.start, "module_bytes": code.size,
+        "code_bases": (U64 * 2)(*bases), "code_sizes": (U64 * 2)(*sizes), "bpf": symbols.address("bpf_kallsyms"),
         "bpf_link": at("bpf_ksym", "lnode"), "trampolines": symbols.address("ftrace_ops_trampoline_list"),
         "ops_list": at("ftrace_ops", "list"), "ops_trampoline": at("ftrace_ops", "trampoline"),
         "ops_size": at("ftrace_ops", "trampoline_size"),

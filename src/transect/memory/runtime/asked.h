@@ -15,7 +15,7 @@
 
 /* Where the kernel keeps its books of code, and how; link addresses of symbols, 0: this kernel has no such thing. */
 struct tm_books {
-    uint64_t modules, module_list, module_mem, part_size, part_base, part_bytes, texts; /* texts: bits of code parts */
+    uint64_t modules, module_list, module_code, module_bytes, code_bases[2], code_sizes[2]; /* within module_bytes */
     uint64_t bpf, bpf_link;
     uint64_t trampolines, ops_list, ops_trampoline, ops_size;
     uint64_t slots[2], slot_pages, page_list, page_insns;
@@ -58,12 +58,13 @@ static void tm_book_modules(struct ts_call *call, const struct tm_books *b)
 {
     struct tm_list list = tm_linked_at(call, b->modules, 0, TM_MOST);
     for (uint64_t i = 0; i < list.count; i++) {
-        const uint8_t *raw = tm_bytes_at(call, list.items[i].address - b->module_list + b->module_mem, 7 * b->part_size);
-        for (uint64_t part = 0; part < 7; part++) {
+        uint64_t module = list.items[i].address - b->module_list;
+        const uint8_t *raw = tm_bytes_at(call, module + b->module_code, b->module_bytes);
+        for (int part = 0; part < 2; part++) {
             uint64_t start, length = 0;
-            memcpy(&start, raw + part * b->part_size + b->part_base, 8);
-            memcpy(&length, raw + part * b->part_size + b->part_bytes, 4);
-            if (b->texts >> part & 1 && start && length) {
+            memcpy(&start, raw + b->code_bases[part], 8);
+            memcpy(&length, raw + b->code_sizes[part], 4);
+            if (start && length) {
                 tm_book(call, start, start + length);
             }
         }
