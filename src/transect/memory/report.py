@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,10 @@ from transect.base.counted import counted
 from transect.memory.findings import Result, Said, Scan, Verdict, printable, shown
 
 UNANCHORED = "unanchored: symbols and types are the target's own word; give its kernel's image by --kernel"
+OLDEST = 6, 1  # the oldest Linux that the probes which come with transect are tested on
+OLDER = (
+    "older than Linux 6.1, the oldest that transect's own probes know: they may report what is usual there"
+)
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -36,6 +41,14 @@ def _lines(scan: Scan, values: bool) -> Iterator[str]:
     yield summary(scan)
     if not scan.anchored:
         yield UNANCHORED
+    if older(scan.release):
+        yield OLDER
+
+
+def older(release: str) -> bool:
+    """Whether a kernel is older than those that the probes know: `5.10.0-32-amd64`."""
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) < OLDEST
 
 
 def summary(scan: Scan) -> str:

@@ -215,6 +215,7 @@ class Views:
         if isinstance(member.type, SeqType):
             walk_ = self.walk(found, None, member.type)
             return lambda node: walk_(node._machine, 0)
+        found = fitting(found, self.btf, self.machine.known.symbols)
         start = root(self.btf, found.path)
         if start.path.type.kind is Kind.VOID:
             if not isinstance(member.type, IntType):

@@ -29,16 +29,18 @@ MODULES = (  # of the generic kernel, for RDMA over an emulated network card
     "kernel/net/ipv4/udp_tunnel.ko.xz",
     "kernel/net/ipv6/ip6_udp_tunnel.ko.xz",
 )
+MODULE = "kernel/drivers/virtio/virtio.ko"  # of the older kernel
 
 
 class Packages(Archive):
-    """Any package of the release and its backports."""
+    """Any package of the release and its backports, or of other suites."""
+
+    suites = "trixie trixie-backports"
 
     def _prepare(self) -> None:
         super()._prepare()
         (self.folder / "sources" / "kernels.sources").write_text(
-            f"Types: deb\nURIs: {ARCHIVE}\nSuites: trixie trixie-backports\nComponents: main\n"
-            f"Signed-By: {KEYRING}\n"
+            f"Types: deb\nURIs: {ARCHIVE}\nSuites: {self.suites}\nComponents: main\nSigned-By: {KEYRING}\n"
         )
 
     def names(self, pattern: str) -> list[str]:
@@ -58,6 +60,12 @@ class Packages(Archive):
             words = ["tar", "-x", "-C", str(into), *only]
             subprocess.run(words, stdin=files.stdout, check=True)
         archive.unlink()
+
+
+class Older(Packages):
+    """Packages of the release before."""
+
+    suites = "bookworm"
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,21 @@ def _generic(archive: Packages, root: Path) -> Target:
     image = known[-1]
     kernel = own(image)
     return Target(kernel, _headers(archive, root, image.name.removeprefix("vmlinuz-")))
+
+
+@cache
+def older() -> tuple[Path, Path]:
+    """The image of Debian 12's kernel, and one of its modules.  Raises `Unavailable`."""
+    root = place("vm") / "older"
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (known := sorted(root.glob("boot/vmlinuz-*"))):
+        archive = Older(root / "apt")
+        name = archive.names(r"linux-image-6\.1\.0-\d+-cloud-amd64")[-1]
+        release = name.removeprefix("linux-image-")
+        archive.unpack(name, root, f"./lib/modules/{release}/{MODULE}", f"./boot/vmlinuz-{release}")
+        known = sorted(root.glob("boot/vmlinuz-*"))
+    image = known[-1]
+    return image, root / "lib" / "modules" / image.name.removeprefix("vmlinuz-") / MODULE
 
 
 def _whole(root: Path, image: Path) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_a_table_says_what_was_found_and_what_was_not_checked() -> None:
     assert any("not checked: no field `x`" in line for line in lines)
     assert lines[-2] == "1 finding; 1 of 3 probes clean; not checked: Blind"
     assert lines[-1].startswith("unanchored: ")
+
+
+@pytest.mark.parametrize(
+    ("release", "told"), [("5.10.0-32-amd64", True), ("6.1.0-50-amd64", False), ("?", False)]
+)
+def test_a_kernel_that_the_probes_do_not_know_is_told(release: str, told: bool) -> None:
+    lines = report.table(replace(SCAN, release=release)).splitlines()
+    assert lines[-1].startswith("older than Linux 6.1") is told
 
 
 def test_json_has_every_probe_and_its_evidence() -> None:

@@ -144,6 +144,21 @@ def test_only_what_is_read_must_be_there() -> None:
         bound(PROBE.replace("pid=task.pid", "pid=task.wrong"))
 
 
+def test_a_field_is_where_this_kernel_has_it() -> None:
+    places = 'at("old.uid"), at("cred.uid")'
+    for either in (places, ", ".join(reversed(places.split(", ")))):
+        text = PROBE.replace('uid: u32 = at("cred.uid")', f"uid: u32 = either({either})")
+        text = text.replace('at("task init_task")', 'either(at("task old_init"), at("task init_task"))')
+        task, _ = bound(text.replace("import Probe", "import either, Probe"))
+        assert task.uid == 1000
+    with pytest.raises(KernelDataError, match="`struct task` has no field `older`"):
+        bound(
+            PROBE.replace('at("cred.uid")', 'either(at("old.uid"), at("older.uid"))').replace(
+                "import Probe", "import either, Probe"
+            )
+        )
+
+
 def test_all_that_is_missing_is_named_at_once() -> None:
     text = PROBE.replace('at("cred.gid")', 'at("cred.group")').replace(
         "    uid: u32\n", '    uid: u32 = at("user")\n'
