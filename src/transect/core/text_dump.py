@@ -175,8 +175,11 @@ class _Dump:
         for m in v.members:
             writable = " writable" if m.writable else ""
             self.spans.append(m.span)
+            secret = " secret" if m.secret else ""
             layout = f" at {literal(m.layout)}" if m.layout else ""
-            self.line(1, f"member {name(m.name)}: {self.types.text(m.type)}{writable}{layout}{_doc(m.doc)}")
+            self.line(
+                1, f"member {name(m.name)}: {self.types.text(m.type)}{writable}{secret}{layout}{_doc(m.doc)}"
+            )
 
     def intrinsic(self, i: ir.IntrinsicDecl) -> None:
         head = f"intrinsic %{dotted(i.name)}({self.params(i.params)})"

@@ -482,9 +482,11 @@ class _Program(_Statements):
             member = self.name()
             self.expect(":")
             t = self.type()
-            writable = self.skip("writable")
+            writable, secret = self.skip("writable"), self.skip("secret")
             layout = self.string() if self.skip("at") else ""
-            members.append(ir.ViewMember(member, t, writable, self._doc(), layout, span=self.finish()))
+            members.append(
+                ir.ViewMember(member, t, writable, secret, self._doc(), layout, span=self.finish())
+            )
         return ir.View(name, base, params, tuple(members), of, span=span)
 
     def _param(self) -> ir.Param:

@@ -13,6 +13,7 @@
 | I008 | a helper calls only helpers before it                                              | TYPED   |
 | I009 | an effect is the whole value of a Let or Do, and its operands have none            | FLAT    |
 | I010 | the program says that it is at the stage                                           | TYPED   |
+| I015 | a secret field is read by its digest alone                                         | TYPED   |
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from transect.core import verify_types as rules
 from transect.core.effects import Facts
 from transect.core.ir import Expr, FieldKind, Function, Program, Stage, StateField
 from transect.core.rules import Scope, stores
+from transect.core.secrets import exposed
 from transect.core.types import (
     ArrayType,
     CounterType,
@@ -99,6 +101,10 @@ class _Verify:
             self.function(function, later=frozenset(names[i:]))
         for handler in p.handlers:
             self.function(handler, later=frozenset())
+        for exposed_ in exposed(p):
+            self.report(
+                "I015", f".{exposed_.name} is secret, and read otherwise than by its digest", exposed_.span
+            )
 
     def unique(self, names: Iterable[str], span: Span) -> None:
         for name, times in Counter(names).items():

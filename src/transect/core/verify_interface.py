@@ -111,6 +111,8 @@ class _Declared:
             self.type(member.type, member.span, params=frozenset(view.params))
             if not _may_be_member(member.type):
                 self.report("I013", f"{view.name}.{member.name} cannot be {spell(member.type)}", member.span)
+            if member.secret and not isinstance(member.type, TextType):
+                self.report("I013", f"{view.name}.{member.name} cannot be secret", member.span)
         if self.given.views.get(view.name) == view:
             return
         above = self.given.bases.get(view.base)
@@ -118,8 +120,8 @@ class _Declared:
             self.report("I013", f"{view.name} is no view of the library, and derives from none", view.span)
         elif any(m not in view.members and view.member(m.name) is None for m in above.members):
             self.report("I013", f"{view.name} lacks members of {view.base}", view.span)
-        elif any(m.writable for m in view.members) and view.base not in self.given.writable:
-            self.report("I013", f"the members of {view.name} are read-only", view.span)
+        elif any(m.writable or m.secret for m in view.members) and view.base not in self.given.writable:
+            self.report("I013", f"the members of {view.name} are read-only, and none is secret", view.span)
 
     def intrinsic(self, declared: ir.IntrinsicDecl) -> None:
         if self.given.intrinsics.get(declared.name) != declared:

@@ -151,6 +151,9 @@ class Histogram(Protocol):
 Param: TypeAlias = Annotated[T, "param"]
 """A value which the operator sets while the policy runs (`transect STRATUM set`); read-only for the policy."""
 
+Secret: TypeAlias = Annotated[T, "secret"]
+"""A field of a message of which a policy reads the digest alone, and a recording holds nothing else."""
+
 Local: TypeAlias = Annotated[T, "local"]
 """One value per RPC (request, task): it begins and ends with the RPC."""
 

@@ -52,6 +52,7 @@ NEEDS_THOUGHT = {
     "P049": "what may be computed before",
     "P050": "what is counted",
     "P051": "how large the answer need be",
+    "P052": "the digest to compare with",
     "P060": "which verdict",
 }
 

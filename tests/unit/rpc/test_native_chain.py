@@ -49,7 +49,7 @@ def test_threads_share_a_chain_without_a_race_or_a_leak(sanitizer: str, tmp_path
     assert int(done.stdout) > 4 * 4000, "each RPC calls some hook"
 
 
-@pytest.mark.parametrize("header", ["scan.h", "map.h", "rewrite.h", "passing.h", "elements.h"])
+@pytest.mark.parametrize("header", ["scan.h", "map.h", "rewrite.h", "passing.h", "redact.h", "elements.h"])
 def test_the_fixed_code_compiles_without_a_warning(header: str, tmp_path: Path) -> None:
     (tmp_path / "unit.c").write_text(f'#include "{header}"\nint nothing;\n')
     flags = [

@@ -15,6 +15,7 @@ from transect.core.frontend.members import is_helper, marked
 from transect.core.frontend.modules import AliasDef, ClassDef, ConstantDef, FunctionDef, Module, Modules
 from transect.core.frontend.plain import is_constant
 from transect.core.frontend.policies import PolicyClass
+from transect.core.frontend.secrets import check_secrets
 from transect.core.frontend.source import check_compiles, decoded, parse, read, too_long_chain
 from transect.core.frontend.steps import check_steps
 from transect.core.ir import Program
@@ -90,6 +91,7 @@ def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Pr
             program = policy.build()
             if program is not None:
                 check_flow(program, world.diagnostics)
+                check_secrets(program, world.diagnostics)
                 check_steps(program, world.diagnostics)
                 policy.warn_of_races(program)
                 policy.warn_of_failing_open(program)

@@ -593,17 +593,41 @@ class World:
         self.view_modules[name] = cls.module
         members = list(inherited)
         for field_name, annotation, value in self._members(cls):
+            secret, annotation = self._secret(cls.module, annotation)
             t = self.type_of(cls.module, annotation)
-            if t is not None:
+            if t is not None and (not secret or self._may_be_secret(cls, annotation, t, writable)):
                 layout = "" if value is None else ast.unparse(value)
                 at = cls.module.source.span(annotation)
                 members = [m for m in members if m.name != field_name]
-                members.append(ir.ViewMember(field_name, t, writable, layout=layout, span=at))
+                members.append(
+                    ir.ViewMember(field_name, t, writable and not secret, secret, layout=layout, span=at)
+                )
         for node in cls.node.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
                 self.view_methods[name][node.name] = node
         self.views[key] = ir.View(name, base, params, tuple(members), self._of(cls), span=span)
         return self.views[key]
+
+    def _secret(self, module: Module, annotation: ast.expr) -> tuple[bool, ast.expr]:
+        """Whether a field is `Secret[…]`, and its own type."""
+        match annotation:
+            case ast.Subscript(value=value, slice=inner):
+                match self.binding(module, value):
+                    case Surface(name="Secret"):
+                        return True, inner
+        return False, annotation
+
+    def _may_be_secret(self, cls: ClassDef, at: ast.expr, t: Type, recorded: bool) -> bool:
+        if recorded and isinstance(t, TextType):
+            return True
+        self.diagnostics.error(
+            "P052",
+            f"{an(t)} cannot be secret" if recorded else f"a field of `{cls.node.name}` cannot be secret",
+            cls.module.source.span(at),
+            label=f"`{spell(t)}`",
+            help="a `Secret[…]` is a field of a message (`transect.rpc.Message`) that is one `str`",
+        )
+        return False
 
     def _of(self, cls: ClassDef) -> str:
         """What `class V(Base, of="…")` is a view of, by itself or by the nearest class above."""

@@ -51,7 +51,7 @@ DECORATORS = frozenset(
     {"struct", "helper", "intrinsic", "nonempty", "ends", "requires", "ensures", "invariant"}
 )
 FOR_STRATA = frozenset({"intrinsic"})  # marks that the sources of a stratum alone may have
-WRAPPERS = frozenset({"Param", "Local", "Counter", "Histogram", "Sequence", "Mapping"})
+WRAPPERS = frozenset({"Secret", "Param", "Local", "Counter", "Histogram", "Sequence", "Mapping"})
 
 LANG_NAMES = (
     frozenset(PLAIN_TYPES) - {"int", "bool", "float", "str", "bytes", "None"}

@@ -69,6 +69,7 @@ class ViewMember:
     name: str
     type: Type
     writable: bool = False
+    secret: bool = False  # a policy reads its digest alone, and records hold nothing else of it
     doc: str = ""
     layout: str = ""  # how the stratum finds it, as the class says behind `=`; "": by its name
     span: Span = dataclasses.field(default=NOWHERE, compare=False)

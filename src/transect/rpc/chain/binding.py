@@ -27,8 +27,9 @@ from transect.core.types import (
     ViewType,
     spell,
 )
-from transect.rpc.chain.needs import Needs, headers_changed, needs, plain, structs_made
+from transect.rpc.chain.needs import HOOKS, Needs, headers_changed, needs, plain, structs_made
 from transect.rpc.chain.rules import check_element
+from transect.rpc.messages.redaction import Field, Redaction, in_groups
 from transect.rpc.messages.wire import (
     BITS,
     Kind,
@@ -102,6 +103,12 @@ class Binding:
     speaks_first: tuple[str, ...] = ()  # paths of methods whose server may speak before its client does
 
     @property
+    def secrets(self) -> frozenset[Field]:
+        """Fields of messages of which policies read the digest alone, and logs hold nothing else."""
+        views = (view for element in self.elements for view in element.views.values())
+        return frozenset((v.message, m.field.number) for v in views for m in v.members if m.member.secret)
+
+    @property
     def early(self) -> tuple[str, ...]:
         """Paths of methods whose RPCs reach the service before the first message has passed the chain: either the
         client streams and no element decides about messages, or the service speaks first.
@@ -145,6 +152,7 @@ def bind(
     binding = Binding(service, covered, elements, first)
     _too_long(binding, diagnostics, at)
     _too_late(binding, diagnostics)
+    _told(binding, diagnostics)
     return None if diagnostics.failed else binding
 
 
@@ -193,6 +201,46 @@ def _too_late(binding: Binding, diagnostics: Diagnostics) -> None:
                 label="names a route, too late",
                 help="take the method out of `speaks_first=[…]`, or narrow the chain: `methods=[…]`",
             )
+
+
+def _told(binding: Binding, diagnostics: Diagnostics) -> None:
+    """Report who else reads what one element declares secret, and secrets that logs could not leave out."""
+    secrets = binding.secrets
+    if not secrets:
+        return
+    redaction = Redaction(binding.service.messages, secrets)
+    for element in binding.elements:
+        for view in element.views.values():
+            for m in view.members:
+                if (view.message, m.field.number) in secrets and not m.member.secret:
+                    diagnostics.error(
+                        "R025",
+                        f"field `{m.field.name}` of {view.message} is secret to another element of the chain",
+                        m.member.span,
+                        label="read as it is",
+                        help="declare it `Secret[str]` here, too",
+                    )
+        for use in (u for hook in HOOKS for u in element.needs.uses_of(hook, "body", "reply_body")):
+            within = [m.path for m in binding.methods if {m.request, m.reply} & redaction.tables.keys()]
+            if within:
+                diagnostics.error(
+                    "R025",
+                    f"the messages of {within[0]} have a secret field, and this reads them whole",
+                    use.span,
+                    label="all bytes of a message",
+                    help="read the fields that you need, through a view",
+                )
+    for name, number in in_groups(binding.service.messages, redaction):
+        secret = next(
+            v for e in binding.elements for w in e.needs.program.views for v in w.members if v.secret
+        )
+        diagnostics.error(
+            "R025",
+            f"field {number} of {name} is a group with something secret, and logs do not look into groups",
+            secret.span,
+            label="declared secret",
+            help="log nothing of this chain, and read the field as `str`; or make the group a message",
+        )
 
 
 def _covered(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import count
@@ -40,6 +40,7 @@ from transect.rpc.chain.record import Record, Recording
 from transect.rpc.chain.times import sampled
 from transect.rpc.chain.views import HeaderStore, MessageView, OutcomeView, RpcView, ViewClasses
 from transect.rpc.messages.plan import Plan, Plans
+from transect.rpc.messages.redaction import Field, Redaction
 from transect.rpc.messages.rewriter import changed, rewrite
 from transect.rpc.messages.scanner import Malformed, Node, scan
 
@@ -183,13 +184,16 @@ class ElementState:
 class ElementRunner:
     """Runs the hooks of one element: makes its views, reads its verdicts, and keeps what later hooks need."""
 
-    def __init__(self, element: BoundElement, engine: Engine, found: Plans) -> None:
+    def __init__(
+        self, element: BoundElement, engine: Engine, found: Plans, redacted: Container[Field] = ()
+    ) -> None:
+        """`redacted`: fields in whose place the messages have digests, as those of a log do."""
         self.element = element
         self.engine = engine
         self.plans = found
         self.lock = threading.Lock()
         self.sequence = count()  # of calls, taken inside the lock
-        self._views = ViewClasses(element, found)
+        self._views = ViewClasses(element, found, redacted)
         self._methods = {m.method.path: m for m in element.methods}
         needs = element.needs
         self._later_request = bool(needs.uses_of("response", "msg") + needs.uses_of("finish", "msg"))
@@ -299,6 +303,7 @@ class PythonChain:
         assert len(engines) == len(binding.elements), "one engine for each element"
         self.binding = binding
         self.plans = plans(binding)
+        self.redaction = Redaction(binding.service.messages, binding.secrets)
         self.runners = [
             ElementRunner(e, engine, self.plans) for e, engine in zip(binding.elements, engines, strict=True)
         ]
@@ -459,6 +464,10 @@ class PythonRpc:
     ) -> None:
         assert self.chain.recording is not None
         program = self.chain.runners[index].program
+        if outcome is None and self._method is not None:
+            name = self._method.request if hook == "request" else self._method.reply
+            came = self.chain.redaction(name, came)
+            rewritten = None if rewritten is None else self.chain.redaction(name, rewritten)
         record = Record.of(
             program,
             hook,

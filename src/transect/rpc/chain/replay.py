@@ -29,6 +29,7 @@ from transect.rpc.chain.needs import HOOKS
 from transect.rpc.chain.python import ElementRunner, ElementState, Passing, RpcFacts
 from transect.rpc.chain.record import Record, arguments_of, verdict_type
 from transect.rpc.chain.views import PlainHeaders
+from transect.rpc.messages.redaction import Field
 from transect.rpc.messages.scanner import Malformed
 from transect.rpc.messages.wire import (
     Kind,
@@ -50,6 +51,7 @@ class RpcDecoder:
         try:
             self.service = service_from_json(notes["service"])
             self.methods = msgspec.convert(notes["methods"], list[str])
+            self.secrets = frozenset(msgspec.convert(notes.get("secrets", []), list[tuple[str, int]]))
         except (KeyError, ValueError) as wrong:
             raise LogError(f"the log does not say what service it recorded: {wrong}") from wrong
         self._runners: dict[str, ElementRunner] = {}  # by hash and name of the program
@@ -125,8 +127,21 @@ class RpcDecoder:
         key = f"{program.name} {program.source_hash}"
         if key not in self._runners:
             binding = self._bound(program)
-            self._runners[key] = ElementRunner(binding.elements[0], _NoEngine(), plans(binding))
+            self._runners[key] = ElementRunner(
+                binding.elements[0], _NoEngine(), plans(binding), self._redacted(binding)
+            )
         return self._runners[key]
+
+    def _redacted(self, binding: Binding) -> frozenset[Field]:
+        """The fields of which the log holds digests alone.  Raises CodecError where the policy wants more of one."""
+        for view in binding.elements[0].views.values():
+            for m in view.members:
+                if (view.message, m.field.number) in self.secrets and not m.member.secret:
+                    raise CodecError(
+                        f"the log holds only the digest of {view.message}.{m.field.name}, which"
+                        f" {binding.elements[0].name} reads as it is: declare it `Secret[str]`"
+                    )
+        return self.secrets
 
     def _bound(self, program: Program) -> Binding:
         diagnostics = Diagnostics()
@@ -160,7 +175,8 @@ class _NoEngine:
 
 def about(binding: Binding) -> dict[str, Any]:
     """What the head of a log holds of a chain's service."""
-    return {"service": service_to_json(binding.service), "methods": [m.name for m in binding.methods]}
+    notes = {"service": service_to_json(binding.service), "methods": [m.name for m in binding.methods]}
+    return notes | ({"secrets": sorted(binding.secrets)} if binding.secrets else {})
 
 
 def service_to_json(service: ProtoService) -> dict[str, Any]:

@@ -7,14 +7,16 @@ width when assigned, exactly as emitted C does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from transect.core.types import OptionType
 from transect.rpc.chain.binding import BoundElement, BoundMember, BoundView
+from transect.rpc.functions.meanings import Redacted
 from transect.rpc.headers import printable, sendable, unreadable, unwritable
 from transect.rpc.messages.plan import Plans, Slot
+from transect.rpc.messages.redaction import Field
 from transect.rpc.messages.rewriter import assign
 from transect.rpc.messages.scanner import Node
 from transect.rpc.messages.wire import Presence
@@ -46,9 +48,11 @@ class MessageView:
 class ViewClasses:
     """The view classes of one element."""
 
-    def __init__(self, element: BoundElement, plans: Plans) -> None:
+    def __init__(self, element: BoundElement, plans: Plans, redacted: Container[Field] = ()) -> None:
+        """`redacted`: fields in whose place the messages have digests, as those of a log do."""
         self._element = element
         self._plans = plans
+        self._redacted = redacted
         self._made: dict[tuple[str, str], type[MessageView]] = {}
 
     def of(self, view: str, message: str) -> type[MessageView]:
@@ -63,7 +67,10 @@ class ViewClasses:
         for member in bound.members:
             slot = slots.get(member.field.name)
             if slot is not None and not slot.hidden:
-                setattr(cls, member.member.name, property(self._getter(member, slot), _setter(slot)))
+                read = self._getter(member, slot)
+                if (bound.message, member.field.number) in self._redacted:
+                    read = _digest_held(slot)
+                setattr(cls, member.member.name, property(read, _setter(slot)))
 
     def _getter(self, member: BoundMember, slot: Slot) -> Callable[[MessageView], Any]:
         index, option = slot.index, isinstance(member.member.type, OptionType)
@@ -103,6 +110,16 @@ class ViewClasses:
             return cls(node.values[slot.index], view, slot)
 
         return read
+
+
+def _digest_held(slot: Slot) -> Callable[[MessageView], str]:
+    """A field which the message holds the digest of; where it is absent, its default."""
+
+    def read(view: MessageView) -> str:
+        value: str = view._node.values[slot.index]
+        return Redacted(value) if value and view._node.present(slot) else value
+
+    return read
 
 
 def _setter(slot: Slot) -> Callable[[MessageView, Any], None]:

@@ -48,8 +48,20 @@ def expand_text(packed: str, most: int) -> str | None:
     return _text(None if data is None else expand(data, most))
 
 
+class Redacted(str):
+    """The digest that a record holds in the place of a secret field."""
+
+    __slots__ = ()
+
+
 def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    if isinstance(text, Redacted):
+        return str(text)
+    return digest_of(text.encode())
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _from_base64(text: str) -> bytes | None:

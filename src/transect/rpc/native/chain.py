@@ -22,6 +22,7 @@ from transect.emit.c.printer import render
 from transect.rpc.chain.binding import Binding, BoundElement
 from transect.rpc.chain.fields import plans
 from transect.rpc.chain.needs import HOOKS
+from transect.rpc.messages.redaction import Redaction
 from transect.rpc.native.element import ElementCode, static, void
 from transect.rpc.native.scan import Scanners
 from transect.rpc.native.view_code import empties
@@ -35,6 +36,7 @@ RPC_RUNTIME = (
     "map.h",
     "rewrite.h",
     "passing.h",
+    "redact.h",
     "elements.h",
     "functions.h",
     "lz4.h",
@@ -117,7 +119,9 @@ class _Chain:
         yield c.Comment(LICENCE)
         names = ", ".join(e.name for e in self.binding.elements)
         yield c.Comment(f"The chain {names} on {self.binding.service.name}, emitted by transect.")
-        yield from map(c.Include, (*RUNTIME, "elements.h"))
+        yield from map(c.Include, RUNTIME)
+        yield from self._secrets()
+        yield c.Include("elements.h")
         if any(
             i.name.removeprefix("rpc.") in FUNCTIONS
             for e in self.binding.elements
@@ -131,6 +135,44 @@ class _Chain:
             yield from element.declarations()
         yield from self._tables()
         yield from self._interface()
+
+    # ------------------------------------------------------------ secrets
+
+    def _secrets(self) -> Iterator[c.Decl]:
+        """What logs hold the digests of, before the log is: nothing for a chain without secrets."""
+        redaction = Redaction(self.binding.service.messages, self.binding.secrets)
+        if not redaction.tables:
+            return
+        places = {message: number for number, message in enumerate(redaction.tables)}
+
+        def within(message: str | None) -> c.Expr:
+            return c.name("TS_DIGEST") if message is None else c.Integer(places[message])
+
+        yield c.Include("redact.h")
+        for message, number in places.items():
+            rows = [
+                c.braces(c.Integer(f, "u"), within(inner)) for f, inner in redaction.tables[message].items()
+            ]
+            yield c.Comment(message)
+            yield _table(f"chain_secrets_{number}", "ts_secret", rows)
+        rows = [
+            c.braces(c.name(f"chain_secrets_{n}"), c.Integer(len(redaction.tables[m]), "u"))
+            for m, n in places.items()
+        ]
+        yield _table("chain_secrets", "ts_secrets", rows)
+        open_ = c.name("TS_OPEN")
+        pairs = [
+            c.braces(
+                *(c.Integer(places[m]) if m in places else open_ for m in (method.request, method.reply))
+            )
+            for method in self.binding.methods
+        ]
+        yield c.Var(
+            "chain_secret_messages",
+            c.ArrayOf(c.ArrayOf(c.Named("int32_t", True), c.Integer(2)), None),
+            c.braces(*pairs),
+            static=True,
+        )
 
     # ------------------------------------------------------------ roots
 

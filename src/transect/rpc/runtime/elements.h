@@ -287,6 +287,14 @@ static void ts_log_call(const struct ts_step *step, enum ts_hook hook, uint32_t 
     const struct ts_rpc *rpc = step->rpc;
     struct ts_arena *arena = &step->call->arena;
     struct ts_writer arguments = {NULL, 0, 0}, result = {NULL, 0, 0};
+    ts_slice went = rewritten == NULL ? TS_EMPTY : *rewritten;
+#ifdef TRANSECT_REDACT_H
+    if (hook != TS_HOOK_FINISH && step->method != UINT32_MAX) {
+        int32_t table = chain_secret_messages[step->method][hook];
+        came = ts_redacted(chain_secrets, table, came, arena);
+        went = ts_redacted(chain_secrets, table, went, arena);
+    }
+#endif
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1) {
             arguments = (struct ts_writer){ts_take(arena, arguments.size), arguments.size, 0};
@@ -302,7 +310,7 @@ static void ts_log_call(const struct ts_step *step, enum ts_hook hook, uint32_t 
         } else {
             ts_write_text(&arguments, came);
             ts_write_u8(&result, rewritten != NULL);
-            ts_write_text(&result, rewritten == NULL ? TS_EMPTY : *rewritten);
+            ts_write_text(&result, went);
         }
     }
     const struct ts_writer *tape = step->call->tape;
