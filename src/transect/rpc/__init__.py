@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rpc stratum: what its policies import; what puts them in force is imported when it is first asked for."""
+"""The rpc stratum: the names that its policies import.  What puts policies in force is imported on first use."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _LATER = {
     "know_callers": "transect.rpc.grpcio.knowing",
     "take_turns": "transect.rpc.grpcio.turns",
     "native_status": "transect.rpc.grpcio.native",
-}  # they import grpc
+}  # these modules import grpc
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each client of a queue was served, and how long it waited, for operators.  Policies never see it.
+"""How much service each client of a queue got, and how long it waited: for operators.  Policies never see this.
 
-Invariant: whichever accounts are dropped, what the clients were served adds up to what the queue served.
+Invariant: whichever accounts are dropped, the service of all clients adds up to what the queue served.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Account:
 
 
 class Accounts:
-    """The accounts of all clients; of idle clients, only those served most have their own, and the others share one."""
+    """The accounts of all clients.  Among idle clients, only those served most have their own; the others share one."""
 
     def __init__(self, kept: int = KEPT, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._kept = kept
@@ -51,7 +51,7 @@ class Accounts:
         self._of = {OTHERS: self._others}
 
     def joins(self, client: str) -> None:
-        """One of its RPCs begins to wait."""
+        """An RPC of the client begins to wait."""
         account = self._of.get(client)
         if account is None:
             self._make_room()
@@ -61,31 +61,31 @@ class Accounts:
         account.waiting += 1
 
     def leaves(self, client: str) -> None:
-        """One of its RPCs waits no more."""
+        """An RPC of the client no longer waits."""
         account = self._of[client]
         account.waiting -= 1
         if not account.waiting:
             account.waited += self._clock() - account.since
 
     def begins(self, client: str) -> None:
-        """One of its RPCs begins its service."""
+        """The service of one of the client's RPCs begins."""
         account = self._of[client]
         account.serving += 1
         account.served_by -= self._clock()
 
     def ends(self, client: str) -> None:
-        """The service of one of its RPCs ends."""
+        """The service of one of the client's RPCs ends."""
         account = self._of[client]
         account.serving -= 1
         account.served_by += self._clock()
 
     def late(self, client: str) -> None:
-        """The deadline of one of its RPCs has passed, in service or while it waited."""
+        """The deadline of one of the client's RPCs has passed, in service or while it waited."""
         self._of[client].late += 1
 
     def _make_room(self) -> None:
-        """Drop accounts when there are twice as many as are kept, so that a new name costs the same however many there
-        are.
+        """Drop accounts once there are twice as many as are kept: so, on average, a new client costs the same however
+        many clients there are.
         """
         if len(self._of) < 2 * self._kept:
             return

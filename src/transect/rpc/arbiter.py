@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any `Arbiter` as the queue before a server which serves a limited number of RPCs at once; `grpcio/turns.py` puts it
-there.
+"""Any `Arbiter` as the queue in front of a server which serves a limited number of RPCs at once; `grpcio/turns.py` puts
+it there.
 
-A client is charged nanoseconds in service, from an RPC's turn to its end, × 100 / weight.  When the RPC begins, the
-usual duration of recent RPCs is charged, and when it has ended, the difference; so a client with many waiting RPCs does
-not get all places before its first RPC is paid.
+A client is charged for its time in service: the nanoseconds from an RPC's turn to its end, × 100 / weight.  When the
+RPC begins, the usual duration of recent RPCs is charged; when it ends, the difference to its real duration.  So a
+client with many waiting RPCs does not get all places before its first RPC has been paid for.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from transect.rpc.accounts import Accounts
 Weight = Callable[[str], int]
 """A client's weight, in percent of an ordinary share."""
 
-LOOK_AT = 64  # known clients; when there are more, those that need not be known are looked for
-SHARE = 8  # a new duration's part of the usual one: 1 / SHARE
+LOOK_AT = 64  # known clients; when there are more, those that need not be known are forgotten
+SHARE = 8  # the weight of a new duration in the usual one: 1 / SHARE
 
 
 class Turn:
@@ -86,8 +86,8 @@ class Queue:
         return sum(map(len, self._waiting.values()))
 
     def join(self, client: str, named: Named = NAMELESS) -> Turn | None:
-        """An RPC waits for its turn, which may come at once; None if too many wait.  `named`: what its
-        headers call it.
+        """An RPC waits for its turn, which may come at once; None if too many wait.  `named`: the ids in
+        its headers.
         """
         with self._lock:
             if not self._free and len(self) >= self.most_waiting:
@@ -206,7 +206,7 @@ class Queue:
         return recording.close(final)
 
     def _forget(self) -> None:
-        """Forget clients without work who lose nothing by it: names that strangers make up must not stay."""
+        """Forget idle clients that lose nothing by it: names that strangers make up must not accumulate."""
         if (
             self._counter is not None and self._waiting and self._recording is None
         ):  # a recording would not show it

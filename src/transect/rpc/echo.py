@@ -60,7 +60,7 @@ DESCRIPTOR = POOL.FindServiceByName(SERVICE)
 
 
 class Stub:
-    """Stands for the stub that would be generated."""
+    """Takes the place of the stub that would be generated."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         coding = {
@@ -179,7 +179,7 @@ def _call(to: str, user: str, text: str, headers: Sequence[Header]) -> int:
 
 
 def _listens(channel: grpc.Channel, to: str) -> bool:
-    """Whether a server does, now or soon: one that was started a line before may be on its way."""
+    """Whether a server listens there, now or soon: one that has just been started may need a moment."""
     ready = grpc.channel_ready_future(channel)
     for seconds, told in ((1, f"waiting for {to}"), (START_S, "")):
         try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which headers gRPC takes, and which are HTTP/2's and gRPC's own.
+"""Which headers gRPC accepts, and which belong to HTTP/2 and to gRPC itself.
 
-`runtime/headers.h` says the first in C, `runtime/elements.h` the second.
+In C, `runtime/headers.h` says the first, and `runtime/elements.h` the second.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import re
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _BASE64 = re.compile("([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}={0,2}|[A-Za-z0-9+/]{3}=?)?")
-"""Python's own decoder takes padding where none belongs, too."""
+"""Needed since Python's own decoder also accepts padding where none belongs."""
 
 
 def sendable(name: str, value: str) -> bool:
-    """gRPC refuses a whole call for one header that is not, and a line break would end the connection elsewhere."""
+    """Whether a header can be sent.  gRPC refuses a whole call for one that cannot; in other carriers, a line break
+    would end the connection."""
     return takes_name(name) and printable(value) and (not binary(name) or decoded(value) is not None)
 
 
@@ -30,7 +31,7 @@ def binary(name: str) -> bool:
 
 
 def printable(value: str) -> bool:
-    """All that a header's text may hold is printable ASCII."""
+    """Whether a text is printable ASCII, which is all that a header's text may hold."""
     return all(" " <= c <= "~" for c in value)
 
 
@@ -43,8 +44,8 @@ def decoded(value: str) -> bytes | None:
 
 # ---------------------------------------------------------------- the protocol's own
 
-# Each carrier has others of them in its metadata, and does something else when one is set; so no policy reads or writes
-# them, in any.
+# Carriers differ in which of these are in their metadata, and in what they do when one is set; so policies neither read
+# nor write them in any carrier.
 PREFIXES = (":", "grpc-")
 NAMES = frozenset(
     {
@@ -62,7 +63,7 @@ NAMES = frozenset(
     }
 )
 READ_ONLY = "user-agent"
-"""Who calls may read it everywhere; gRPC's libraries write it themselves."""
+"""Policies may read it in every carrier, but not write it: gRPC's libraries do that."""
 
 INSTEAD = {
     ":path": "use `rpc.method`",
@@ -81,13 +82,13 @@ def owned(name: str) -> bool:
 
 
 def unreadable(name: str) -> bool:
-    """Whether `get` of this name is None, whatever came: also of one with capitals, which some carriers would find in
+    """Whether `get` of this name is always None: also of a name with capitals, which some carriers would find in
     lower case."""
     return owned(name) or any("A" <= c <= "Z" for c in name)
 
 
 def read_only(name: str) -> bool:
-    """Whether policies may read what has this name, and not write it."""
+    """Whether policies may read a header of this name, but not write it."""
     return name.lower() == READ_ONLY
 
 

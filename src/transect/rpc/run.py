@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`transect rpc run`: a chain in force in the foreground, reachable by `status`, `set` and `record`, until it is told
-to stop or Envoy goes."""
+"""`transect rpc run`: keeps a chain in force, in the foreground and reachable by `status`, `set` and `record`, until it
+is told to stop or Envoy ends."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(
     keys: Path | None = None,
     say: Say = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.  `metrics`: where Prometheus asks; `keys`: as of `deploy`.
+    """Serve until SIGINT or SIGTERM.  `metrics`: where Prometheus asks; `keys`: as in `deploy`.
 
     Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays).
     """
@@ -72,7 +72,7 @@ def run(
 
 
 def refuse_or_warn(read: ReadEdges | Read, say: Say) -> None:
-    """Say what the diagnostics warn of; raises Invalid where they have errors."""
+    """Show the warnings among the diagnostics; raises Invalid if there are errors."""
     if len(read.diagnostics):
         told = render_text(read.diagnostics, read.sources)
         if read.diagnostics.failed:
@@ -88,7 +88,7 @@ class Started:
     folder: Path
     envoy: str | None
     workers: int | None
-    keys: Path | None  # under which requests are vouched for
+    keys: Path | None  # file of the keys under which requests are vouched for
     numbered: bool  # names that are taken get a number
     say: Say
     running: list[Deployed] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Started:
         return made
 
     def serve(self, stop: Stop, metrics: Endpoint | None, others: Sequence[Envoy] = ()) -> None:
-        """Until told to stop; raises EnvoyFailed when one of them, or of `others`, goes before."""
+        """Serve until told to stop; raises EnvoyFailed if one of these Envoys, or of `others`, ends before."""
         with exporting(metrics, self.statuses, self.say):
             watch([*(one.envoy for one in self.running), *others], stop, self.tells)
         for operated in self.instances:
@@ -121,7 +121,7 @@ class Started:
 def kept_log(log: Path, folder: Path) -> Path:
     """Where Envoy's log can be read when its own folder is gone: `envoy.log`, or a new file where that is taken.
 
-    A name that is there is never written through: it may be a link to something else.
+    An existing file is never written to: it may be a link to something else.
     """
     for number in range(1, 100):
         kept = folder / (f"envoy-{number}.log" if number > 1 else "envoy.log")
@@ -137,7 +137,7 @@ def kept_log(log: Path, folder: Path) -> Path:
 
 
 def name_of(application: str, chain: ChainFile, chains: Sequence[ChainFile]) -> str:
-    """How the operator calls an edge: of several, with as much of its service as tells it from the others."""
+    """An edge's name for its operator; of several edges, with as much of its service as tells it from the others."""
     if len(chains) == 1:
         return application
     short = chain.service.rpartition(".")[2]
@@ -153,7 +153,7 @@ def _host(running: Deployed, chain: ChainFile, sources: dict[str, str]) -> Envoy
 
 @contextmanager
 def exporting(at: Endpoint | None, statuses: Sequence[Callable[[], Status]], say: Say) -> Iterator[None]:
-    """Prometheus is answered there meanwhile."""
+    """Answer Prometheus at this address while the block runs."""
     if at is None:
         yield
         return
@@ -174,7 +174,7 @@ def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:
 
 
 def watch(envoys: Sequence[Envoy], stop: Stop, tells: Sequence[Tell] = ()) -> None:
-    """Wait until told to stop, and say meanwhile what elements trace; raises EnvoyFailed when an Envoy goes before."""
+    """Wait until told to stop, and say meanwhile what elements trace; raises EnvoyFailed if an Envoy ends before."""
     stopped = False
     while not stopped:
         stopped = stop.wait(LOOK_S)

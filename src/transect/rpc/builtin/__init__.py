@@ -4,9 +4,9 @@
 | module      | is for                                                                             |
 |-------------|------------------------------------------------------------------------------------|
 | `filters`   | what Envoy is told: refusals by header (`rbac`), header changes (`header_mutation`) |
-| `meaning`   | what a filter so configured does, as a policy of our language                       |
-| `candidate` | the filters that an element may be, from the terms of its handlers                  |
-| `proof`     | whether it is: the element and the meaning of the filters are the same              |
+| `meaning`   | what a filter does under its configuration, as a policy of our language             |
+| `candidate` | the filters that an element may equal, read off the terms of its handlers           |
+| `proof`     | whether it equals them: the element does the same as the meaning of the filters     |
 | `running`   | such filters in an Envoy, and what an operator may ask of them                      |
 """
 

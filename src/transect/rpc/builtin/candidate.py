@@ -55,8 +55,8 @@ def candidate(name: str, outcomes: Sequence[Outcome]) -> list[Filter]:
 
 
 def _refusals(outcomes: Sequence[Outcome]) -> list[tuple[Term, Code, str]]:
-    """The conditions of refusals with their codes and texts: one for each code and text, whatever decides
-    among them.
+    """The conditions of refusals with their codes and texts: one condition for each pair of code and text,
+    however many paths lead to it.
     """
     found: dict[tuple[Code, str], Term] = {}
     for outcome in outcomes:
@@ -75,7 +75,7 @@ def _refusals(outcomes: Sequence[Outcome]) -> list[tuple[Term, Code, str]]:
 
 
 def _cases(term: Term) -> Iterator[tuple[Term, Term]]:
-    """The values of a term that conditions decide, each with its condition."""
+    """The values that a term may have, each with the condition under which it has it."""
     if term.op is not Op.ITE:
         yield TRUE, term
         return
@@ -114,7 +114,7 @@ def _mutation(name: str, headers: Table) -> Mutation | None:
         key = _name(write.key)
         if write.value is not None and not (isinstance(write.value, Term) and write.value.is_const):
             raise NotAFilter(f"what it writes into `{key}` depends on the call")
-        # A write under a condition is taken for an unconditional one: the proof finds out.
+        # A conditional write is taken for an unconditional one; if that is wrong, the proof fails.
         last[key] = None if write.value is None else _printable(key, write.value)
     sets = tuple((key, value) for key, value in last.items() if value is not None)
     removes = tuple(key for key, value in last.items() if value is None)

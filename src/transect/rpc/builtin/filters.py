@@ -31,8 +31,8 @@ class NotAFilter(Exception):
 
 # ---------------------------------------------------------------- when to refuse: predicates of `rbac`'s matchers
 #
-# Principals are not used: of a header that comes twice they compare each value by itself, so a sender of `x-team: evil`
-# and `x-team: search` would pass as the second.  The input below has all values joined by commas, as elements do.
+# Principals are not used: if a header comes twice, they compare each value by itself, so a sender of `x-team: evil` and
+# `x-team: search` would pass as the second.  The input below joins all values by commas, as elements see them.
 
 ALWAYS: Json = {"always": True}  # our own notation: Envoy has no such predicate
 INPUT = API + "type.matcher.v3.HttpRequestHeaderMatchInput"
@@ -86,7 +86,7 @@ def _several(how: str, parts: Iterable[Json]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Calls for which a condition holds are refused.  `name`: by which Envoy tells this refusal from others."""
+    """Calls for which a condition holds are refused.  `name`: Envoy tells this refusal from others by it."""
 
     name: str
     when: Json

@@ -88,9 +88,8 @@ def _header(source: Json, asked: Json, read: dict[str, str]) -> str:
     if "safe_regex" in asked:
         assert asked["safe_regex"]["regex"] == PRINTABLE, "no other expression has a meaning here"
         return f"({there})"
-    return (
-        f"({there} and {_text(local, asked)})"  # of what is not printable nothing but equality is asked alone
-    )
+    # Without `present`, only equality with a printable value is asked, and no unprintable text is equal to that.
+    return f"({there} and {_text(local, asked)})"
 
 
 def _text(read: str, matcher: dict[str, Any]) -> str:

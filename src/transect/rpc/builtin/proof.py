@@ -60,7 +60,7 @@ def filters_of(
 
 
 def _keeps_nothing(element: Element) -> None:
-    """The reasons against it that need no solver."""
+    """Raises NotAFilter for the reasons that need no solver."""
     kept = element.written - {f.name for f in element.program.state if f.kind is FieldKind.LOCAL}
     if kept:
         raise NotAFilter(

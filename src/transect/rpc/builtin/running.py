@@ -63,9 +63,9 @@ def deploy_filters(
     envoy: str | Path | None = None,
     workers: int | None = None,
 ) -> Filters:
-    """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.
+    """Put the chain in force; `folder`, which the caller removes afterwards, holds all that is written.
 
-    Raises NotAFilter (an element is none, or a method streams requests), Unavailable, EnvoyFailed.
+    Raises NotAFilter (an element equals no filter, or a method streams requests), Unavailable, EnvoyFailed.
     """
     for method in binding.methods:
         if method.client_streams:
@@ -141,7 +141,7 @@ class FilterHost:
 
 @contextmanager
 def hosted(running: Filters, chain: ChainFile, name: str, *, numbered: bool) -> Iterator[Operated]:
-    """Reachable under a name; `numbered`: one that is taken gets a number."""
+    """Make the chain reachable under a name; `numbered`: a name that is taken gets a number."""
     operated = Operated("rpc", name, FilterHost(running, addresses(chain, running.envoy.address)))
     with operated.serve(refused_to(f"{name} is filters of Envoy's", NATIVE), numbered=numbered):
         yield operated

@@ -57,7 +57,7 @@ class Endpoint:
 
     @property
     def numeric(self) -> bool:
-        """Whether no name in it must be looked up."""
+        """Whether it can be used without looking up a name."""
         return bool(self.path) or _ip(self.host) is not None
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class Tls:
     clients: str = (
         ""  # the authority that signs the certificates of permitted callers; "": everybody may call
     )
-    authority: str = ""  # that signs the server's certificate
+    authority: str = ""  # the authority that signs the server's certificate
     name: str = ""  # the name in the server's certificate; "": its host
 
     def _common(self, trusted: str, names: Sequence[Json] = ()) -> Json:

@@ -120,8 +120,8 @@ class Binding:
 
     @property
     def streaming(self) -> tuple[str, ...]:
-        """Paths of methods whose replies stream, and of which the client hears before the first reply has passed: no
-        element changes its headers."""
+        """Paths of methods whose replies stream, and whose reply headers go to the client before the first reply has
+        passed; none if an element changes those headers."""
         changed = any(
             True for element in self.elements for _ in headers_changed(element.program, "response", "headers")
         )
@@ -142,7 +142,7 @@ def bind(
 
     `speaks_first`: methods whose service may speak before its client does, and so hears of an RPC at once.
 
-    `by_worker`: the carrier may keep a copy of the state for each of its workers, and copies which are summed.
+    `by_worker`: the carrier may keep a copy of the state for each of its workers, including copies that are summed.
     """
     covered = _covered(service, methods, diagnostics, at)
     elements = tuple(
@@ -502,8 +502,8 @@ class _Binder:
                 )
 
     def _assigned(self, view: str) -> None:
-        """Check what assignments need: messages that have the same fields, and options where one member replaces the
-        others.
+        """Check what assignments need: the same fields in all messages that the view stands for, and `T | None` for
+        members of a oneof, of which one replaces the others.
         """
         bound = [b for (name, _), b in self.views.items() if name == view and b is not None]
         used, written = self.needs.fields(view), self.needs.written(view)

@@ -15,7 +15,7 @@ from transect.rpc.messages.wire import ProtoMethod
 
 
 class Streams(StrEnum):
-    """The kinds of methods whose headers may be sent before a message of them has passed the chain."""
+    """The kinds of streaming methods: their headers may be sent before any of their messages has passed the chain."""
 
     REQUESTS = "requests stream"
     REPLIES = "replies stream"
@@ -28,7 +28,7 @@ def streams_of(method: ProtoMethod) -> Streams | None:
 
 
 Sets = Mapping[str, frozenset[Streams]]
-"""By hook: the kinds of streams for which headers that the hook sets or removes still take effect."""
+"""For each hook, the kinds of streams in which it can still set or remove headers."""
 SETS_ALL: Sets = {"request": frozenset(Streams), "response": frozenset(Streams)}
 
 

@@ -9,8 +9,8 @@ from transect.rpc.messages.wire import Presence, ProtoField, ProtoMessage
 
 
 def plans(binding: Binding) -> Plans:
-    """A plan for each message that the covered methods can reach and of which some element uses fields (always for
-    roots).
+    """A plan for each message that the covered methods can reach and of which some element uses fields; requests and
+    replies always have one.
     """
     found: Plans = {}
     changing = _changing(binding)

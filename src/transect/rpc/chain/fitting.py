@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain against its service: descriptors, the elements bound to them, and the files that it names.
+"""Checks a chain against its service: descriptors, the elements bound to them, and the files that it names.
 
 `known` checks what files alone tell (`transect check`); `bound` asks the running service if the chain names no protos.
 """

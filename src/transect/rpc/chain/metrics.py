@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metrics of a running chain, for Prometheus (text format 0.0.4).
 
-Counters begin anew with a version, like those of a restarted program.
+Counters begin anew with each version, like those of a restarted program.
 """
 
 from __future__ import annotations

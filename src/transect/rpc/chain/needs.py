@@ -334,7 +334,7 @@ def headers_named(program: Program) -> Iterator[HeaderNamed]:
 
 
 def headers_changed(program: Program, hook: str, field: str) -> Iterator[Span]:
-    """Where a hook sets or removes an entry of `rpc.headers` or `rpc.trailers`, as `field` says; or may do so."""
+    """Where a hook sets or removes, or may do so, an entry of `rpc.headers` or `rpc.trailers` (`field` says which)."""
     handler = program.handler(hook)
     for function in () if handler is None or handler.default else _reached(program, handler):
         for node in _nodes(function):

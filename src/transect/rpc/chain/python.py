@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chain in Python: the same calls on bytes as `runtime/chain.h`, over emitted Python or over the interpreter.
 
-It serves where no compiler is, for replay, and as the oracle of the native chain.  The rules of a chain:
+It serves where there is no compiler, in replay, and as the oracle of the native chain.  The rules of a chain:
 
 - A message is walked once before the first element; a malformed one, or one whose text is not UTF-8 in a field that
-  some element reads, is rejected with INVALID_ARGUMENT by nobody (`element` is `NOBODY`).  A message of which no
-  element reads a field is not looked into.
+  some element reads, is rejected with INVALID_ARGUMENT by the chain itself (`element` is `NOBODY`).  A message of which
+  no element reads a field is not looked into.
 - Each element sees the message that the one before passed on.  `rpc.body` is the message as it came to the element.
-- In `response` and `finish`, `rpc.msg` is the request as this element passed it on (with its own assignments), and in
-  `finish` `rpc.reply` the last reply likewise; both are empty messages when none passed.
+- In `response` and `finish`, `rpc.msg` is the request as this element passed it on (with its own assignments).
+  Likewise, in `finish`, `rpc.reply` is the last reply.  Both are empty messages when none passed.
 - `rpc.headers` are the request's in `request`, the reply's afterwards; `rpc.trailers` the reply's.
 - Delays of `Forward(after=…)` add up; a negative one counts as none; the last route named by `to=` wins.
-- What comes of a message, a refusal or an answer by a later element too, is seen when the delays before it are over.
-- `Respond` in `request`: the `response` of the elements before runs, in reverse, on that reply.  In `response` it
-  replaces the reply for the elements before.
+- The outcome of a message, also a refusal or an answer by a later element, is seen when the delays so far are over.
+- `Respond` in `request`: the `response` hooks of the elements before it run, in reverse, on that reply.  In `response`
+  it replaces the reply for the elements before it.
 - A method which the binding does not cover is refused with UNIMPLEMENTED, or passed untouched (`pass_unknown`); it
   enters no element.
-- Several `Retry`: one; it waits for the longest of their delays.
+- Several `Retry` count as one, which waits for the longest of their delays.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ChainVerdict:
     text: bytes = b""  # REJECT: the message, UTF-8; RESPOND: the serialised reply
     message: bytes | None = None  # FORWARD: replaces the message that came in; None: pass it on as it came
     after: int = 0  # ns to wait before the message is passed on or the RPC is answered
-    to: str | None = None  # FORWARD; "" is a name, of no route
+    to: str | None = None  # FORWARD: the name of a route; no route is named ""
     element: int = NOBODY
 
 
@@ -113,7 +113,7 @@ class Interpreted:
 
 
 class Emitted:
-    """An element as the object of an emitted policy class, which keeps its locals in the RPC's `__locals__`."""
+    """An element as an instance of an emitted policy class, which keeps its locals in the RPC's `__locals__`."""
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
@@ -297,8 +297,8 @@ class PythonChain:
         recording: Recording | None = None,
         took: Callable[[int, int], object] | None = None,
     ) -> None:
-        """`took`: called with an element and the ns that it took for a message, with the delay that it asked for; for a
-        sample of RPCs.
+        """`took`: called, for a sample of RPCs, with an element and the ns that it took for a message, including the
+        delay that it asked for.
         """
         assert len(engines) == len(binding.elements), "one engine for each element"
         self.binding = binding

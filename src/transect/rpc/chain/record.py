@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the log says of one handler call: as `ts_record`, encoded as `core/codec.py` says.
+"""What the log says of one handler call: the same as `ts_record`, encoded as in `core/codec.py`.
 
 arguments   request, response: method, peer (text each), message (bytes)
             finish: method, peer, i64 code, i64 cause, i64 elapsed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Re-running a log of rpc: what the records of a chain mean, for `transect.replay`.
+"""How a log of rpc is re-run: tells `transect.replay` what the records of a chain mean.
 
 The log's head contains the service's descriptors, so a log can be replayed where neither the service nor its protos are
 available.
@@ -39,7 +39,7 @@ from transect.rpc.messages.wire import (
     ProtoService,
 )
 
-_TENANT = "(headers, 'x-tenant')"  # the question that the call asked of the RPC
+_TENANT = "(headers, 'x-tenant')"  # the arguments of the question for an RPC's tenant
 _PORT = re.compile(r"(?<=[\d\]]):\d+$")  # at the end of an address
 
 
@@ -158,7 +158,7 @@ def _key(program: Program, instance: int) -> tuple[str, int]:
 
 
 class _NoEngine:
-    """The comparer runs the hooks itself."""
+    """Stands in for an engine, since the comparer runs the hooks itself."""
 
     def call(self, *_: object) -> Any:
         raise AssertionError("a decoder runs no hooks")

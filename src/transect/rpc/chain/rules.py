@@ -119,8 +119,8 @@ class _Rules:
         )
 
     def header_names(self) -> None:
-        """HTTP/2 has only lower case: another name would never be found, and what it guards would be open.  A header
-        that belongs to the protocol is in the metadata of some carriers and not of others.
+        """HTTP/2 has only names in lower case: a name with capitals would never be found, and what it guards would be
+        open.  A header that belongs to the protocol is in the metadata of some carriers and not of others.
         """
         for header in headers_named(self.needs.program):
             name = header.name

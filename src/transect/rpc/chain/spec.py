@@ -20,11 +20,11 @@ class Chain:
     elements: Sequence[object]
     """In the order in which a request passes them; keywords give parameters and first state."""
     listen: str = "127.0.0.1:0"
-    """Where callers go; port 0: any free one."""
+    """Where callers connect; port 0: any free one."""
     protos: Sequence[str] = ()
     """Files beside this one, .proto or .binpb; without them the upstream is asked by reflection."""
     proto_path: Sequence[str] = ()
-    """Folders, beside this file, below which imports of `protos` are found; without any, each file's own."""
+    """Folders, beside this file, below which imports of `protos` are found; without any, the folder of each proto."""
     methods: Sequence[str] = ()
     """The methods that the chain covers; without any, all."""
     speaks_first: Sequence[str] = ()
@@ -32,21 +32,22 @@ class Chain:
     routes: Mapping[str, str] = field(default_factory=dict)
     """Where `Forward(to=name)` goes."""
     pass_by: Sequence[str] = ("health",)
-    """What of the same server the chain does not judge: "health" (grpc.health.v1), "reflection"; `[]`: nothing."""
+    """Services of the same server that bypass the chain: "health" (grpc.health.v1), "reflection"; `[]`: none."""
     on_compressed: str = "reject"
     """Compressed messages cannot be looked into: "reject" (UNIMPLEMENTED) or "pass" them unseen."""
     max_message: int = 4 << 20
     """Bytes of a message at most; a larger one is rejected with RESOURCE_EXHAUSTED."""
     tls: Mapping[str, str] = field(default_factory=dict)
-    """How callers are met: files "certificate" and "key"; "clients" is the authority of those who alone may call."""
+    """TLS towards callers: the files "certificate" and "key"; and "clients", the file of the authority that must have
+    signed callers' certificates."""
     upstream_tls: Mapping[str, str] = field(default_factory=dict)
-    """How the service is met: the file "authority" that signs its certificate; "name" in it, else the host; and our own
-    "certificate" and "key", where it wants them."""
+    """TLS towards the service: "authority", the file of the authority that signed its certificate; "name", the name in
+    that certificate (default: the host); our own files "certificate" and "key", if the service wants them."""
     place: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     """Where elements may stand: "client", "server", "client library", "client proxy", "server proxy", "server library",
-    or a list of these.  An element is called by its policy's name; the second of one policy `Acl.2`."""
+    or a list of these.  An element has the name of its policy; the second element of one policy is `Acl.2`."""
     order: Sequence[tuple[str, str]] = ()
-    """Elements of which the first stays before the second, even where they might change places."""
+    """Pairs of elements: the first stays before the second, even where they could change places."""
     pairs: Sequence[tuple[str, str]] = ()
     """What the first does at the client's side, the second undoes at the server's: encrypt and decrypt."""
     guards: Sequence[str] = ()
@@ -58,4 +59,4 @@ class Chain:
     required: Sequence[str] = ()
     """Proxies that stay in the path, even with nothing to do: "client proxy", "server proxy"."""
     proxies: Sequence[str] = ("native", "wasm")
-    """What proxies may load; "built-in" besides: Envoy's own filters, where elements provably are some."""
+    """What proxies may load; "built-in" adds Envoy's own filters, for elements that provably do the same."""

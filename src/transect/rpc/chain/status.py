@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running chain reports to its operator, under any carrier.  Counters begin anew with a version."""
+"""What a running chain reports to its operator, under any carrier.  Counters begin anew with each version."""
 
 from __future__ import annotations
 

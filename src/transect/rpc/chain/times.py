@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 BUCKETS = 160
 QUANTILES = (0.5, 0.99)
-EACH = 256  # the elements of this many RPCs are timed
+EACH = 256  # the first RPCs, in all of which the elements are timed
 SHARE = 16  # of the RPCs after them, one in this many
 
 
@@ -48,7 +48,7 @@ class Times:
 
     @classmethod
     def of(cls, sum: int, sparse: Sequence[int]) -> Times:
-        """From the form that C has: bucket, count, bucket, count …"""
+        """From the form in which C has them: bucket, count, bucket, count …"""
         made = cls(sum)
         for index, count in zip(sparse[::2], sparse[1::2], strict=True):
             made.counts[index] = count
@@ -59,12 +59,12 @@ class Times:
         self.counts[bucket(ns)] += 1
 
     def sparse(self) -> tuple[int, list[int]]:
-        """The form that C has."""
+        """The form in which C has them."""
         there = ((index, count) for index, count in enumerate(self.counts) if count)
         return self.sum, [number for pair in there for number in pair]
 
     def quantile(self, share: float) -> float | None:
-        """The microseconds within which that share of them ended, the middle of the bucket; None if there were none."""
+        """The microseconds within which that share of calls ended (the bucket's middle); None if there were none."""
         wanted = share * sum(self.counts)
         for index, reached in enumerate(accumulate(self.counts)):
             if reached and reached >= wanted:

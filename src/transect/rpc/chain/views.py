@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages and RPCs as policies see them under Python: the interpreter and emitted Python read and assign attributes.
+"""Messages and RPCs as policies see them in Python: the interpreter and emitted Python read and assign attributes.
 
 A view class is made per (view, message); its objects stand over a scanned `Node`.  Integers are cut to their fields'
 width when assigned, exactly as emitted C does.
@@ -182,7 +182,7 @@ class HeadersView:
         if sendable(name, value):
             self._store.set(self._side, name, value)
         else:
-            self._store.remove(self._side, name)  # else the server would read the client's
+            self._store.remove(self._side, name)  # else the server would read the client's value
 
     def remove(self, name: str, /) -> None:
         if not unwritable(name):

@@ -57,7 +57,7 @@ class Words:
         return found
 
     def choice(self, node: ast.expr | None, name: str, known: tuple[str, ...]) -> str:
-        """One of the known words; the first one if nothing is given, or something else."""
+        """One of the known words: the first one if none is given, or an unknown one."""
         if node is None:
             return known[0]
         if isinstance(node, ast.Constant) and node.value in known:

@@ -22,7 +22,7 @@ HOOK = "envoy_dynamic_module_on_"
 CALLBACK = "envoy_dynamic_module_callback_"
 HTTP_FILTER = HOOK + "http_filter_"
 
-# The binary names all hooks in the same way; these it uses only if they exist (Envoy 1.37 … 1.40).
+# The binary names all hooks in the same way, but needs no module to have these (Envoy 1.37 … 1.40).
 OPTIONAL = frozenset(
     HTTP_FILTER + name
     for name in (

@@ -17,7 +17,7 @@ FILTER = API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 HEADERS = {
     "max_headers_count": 1000
-}  # Envoy's own 100 resets a stream; gRPC's bound is 16 KiB, 33 bytes for each
+}  # Envoy's default, 100, would reset streams; gRPC allows 16 KiB, and a header is 33 bytes or more
 
 
 class HttpFilter(Protocol):
@@ -47,19 +47,19 @@ class Settings:
     max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
     replies: bool = True  # False: no element uses replies, so they pass as they come
-    on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
+    on_other: str = "reject"  # requests that are not gRPC; "pass" lets them bypass the chain
     control: str = ""  # path of the control socket
     parent: int = (
-        0  # the process with which this Envoy ends, if that dies without stopping it; needs `control`
+        0  # pid of the parent; when it dies without stopping this Envoy, Envoy ends itself; needs `control`
     )
-    keys: str = ""  # path of the file with the key for words about requests; "": no word is believed here
+    keys: str = ""  # path of the file with the keys of signed words (`identity`); "": none is believed here
     heard: str = (
         ""  # path of memory in which all versions record the words that they believed; "": each by itself
     )
     edge: str = ""  # which version serves an RPC: `edge_table` in runtime/envoy_edge.c
     hooks: tuple[tuple[int, int, int], ...] = ()  # of each element, for the log: recording.hook_numbers
     record: str = ""  # path of a log that is written from the start
-    record_room: int = 4 << 20  # bytes that wait for the disk; beyond, records are dropped and counted
+    record_room: int = 4 << 20  # bytes that may wait for the disk; further records are dropped and counted
 
     def text(self) -> str:
         assert self.on_compressed in ("reject", "pass"), self.on_compressed
@@ -116,7 +116,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in the chain of filters, with `first` until a file names another one; replaced while RPCs pass."""
+    """A place in the filter chain: it holds `first`, or what a file names, which may change while RPCs pass."""
 
     file: Path
     first: Extension
@@ -134,7 +134,7 @@ class Slot:
         return {"name": self.name, "config_discovery": discovery}
 
     def clear(self) -> None:
-        """Write a file that names none yet: Envoy requires the file to exist."""
+        """Write a file that names no extension yet: Envoy requires the file to exist."""
         self._write("0", [])
 
     def put(self, module: Extension, version: str) -> None:
@@ -273,8 +273,8 @@ def _passed_by(path: str, filters: Sequence[str]) -> Json:
 def _route(match: Json, cluster: str) -> Json:
     action = {
         "cluster": cluster,
-        # Envoy sets no time limit: besides the clocks of client and server, which both observe `grpc-timeout`, it would
-        # be a third, and would break off a stream (INTERNAL) whose client is about to report DEADLINE_EXCEEDED.
+        # Envoy sets no time limit.  Client and server observe `grpc-timeout`, each by its own clock; Envoy's would be a
+        # third, and would break off a stream (INTERNAL) whose client is about to report DEADLINE_EXCEEDED.
         "timeout": "0s",
     }
     return {"match": match, "route": action}

@@ -99,8 +99,8 @@ class Control:
     def change(self, element: int, change: Callable[[bytes], bytes]) -> None:
         """Replace an element's state by what `change` makes of its image, between two handler calls.
 
-        RPCs stand still meanwhile: NotDone, and nothing is changed, when `change` takes over 250 ms, several times:
-        on a busy machine that may happen to a fast one.
+        RPCs stand still meanwhile.  Raises NotDone, and nothing is changed, when several tries have each taken over
+        250 ms; on a busy machine that may happen to a fast `change`, too.
         """
         for left in reversed(range(TRIES)):
             try:
@@ -159,7 +159,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class EnvoyCopy:
-    """The state of one version in Envoy.  `upgrading.Loaded`."""
+    """The state of one version in Envoy.  Implements `upgrading.Loaded`."""
 
     control: Control
 
@@ -189,7 +189,7 @@ class EnvoyCopy:
         return bool(self.control.status()["gone"])
 
     def end(self) -> None:
-        """Raises `NotDone` if the module goes on; on a busy machine its answer may be lost, and the next look tells."""
+        """Raises `NotDone` if the module goes on; on a busy machine its answer may be lost, and the next try tells."""
         if not self.control.forget() and self.serves():
             raise NotDone(f"the module at {self.control.path} has not ended")
 

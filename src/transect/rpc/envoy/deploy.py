@@ -33,8 +33,8 @@ from transect.rpc.versions.upgrade import Handover, Version
 class Heard:
     """Memory in which all versions of a chain record the words that they have believed.
 
-    It is a file in no folder, since a file on a disk would be written to it all the time.  Envoy finds it through our
-    process.
+    It is a file in no folder, since the kernel would write a file on a disk out all the time.  Envoy finds it through
+    our process.
     """
 
     def __init__(self) -> None:
@@ -74,8 +74,8 @@ def deploy(
     workers: int | None = None,
     keys: Path | None = None,
 ) -> Deployed:
-    """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.  `keys`: the file
-    under which it believes the layer before it, and vouches to the one behind.
+    """Put the chain in force; `folder`, which the caller removes afterwards, holds all that is written.  `keys`: the
+    file of the keys by which the chain believes the layer before it, and vouches to the layer behind it.
 
     Raises Unavailable (no compiler, no Envoy, a module that this Envoy cannot load, a busy port), BuildError,
     EnvoyFailed.
@@ -96,7 +96,7 @@ def deploy(
 def configured(
     chain: ChainFile, filters: Sequence[HttpFilter], folder: Path, door: Path | None = None
 ) -> Json:
-    """The configuration of an Envoy with these filters where a chain file says; `door` as of `bootstrap`."""
+    """The configuration of an Envoy with these filters, at the addresses of a chain file; `door` as in `bootstrap`."""
     return bootstrap(
         listen=chain.listen,
         upstream=chain.upstream,
@@ -112,16 +112,16 @@ def configured(
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """Chains as modules, in a folder that holds everything that is written.  `upgrading.Kind`."""
+    """Chains as modules, in a folder that holds everything that is written.  Implements `upgrading.Kind`."""
 
     binary: binary.Binary
     folder: Path
     keys: Path | None = None
-    heard: str = ""  # as of `Settings`
+    heard: str = ""  # as in `Settings`
     can: Can = ENVOY
 
     def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
-        """A module can do all that Envoy can."""
+        """Nothing to report: a module can do all that Envoy can."""
 
     def carries(self, version: Version, handover: Handover) -> None:
         """Always possible: one state serves all workers."""

@@ -56,7 +56,7 @@ Tell = Callable[[], None]
 
 
 def telling(name: str, log: Path, largest: int | None = LARGEST) -> Tell:
-    """Writes what the chain of that name has traced since it was last called to stderr."""
+    """A function that writes to stderr what a chain has traced since its last call; `name`: of the chain."""
     following = Following(log, largest)
 
     def tell() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chain in Envoy as one of several processors of an edge: what `rpc/versions/edge.py` asks of it.
 
-Both versions stand in one Envoy, each a module.  Whichever of them a worker has in its chain of filters when an RPC
+Both versions are loaded in one Envoy, each as a module.  Whichever of them is in a worker's filter chain when an RPC
 comes, the RPC goes to the version that its header names (runtime/envoy_edge.c): nothing depends on when workers change.
 """
 
@@ -114,7 +114,7 @@ class EnvoyPart:
         self.dropped = [one for one in self.dropped if self._hands_on(one, now, *others)]
 
     def _hands_on(self, dropped: Named, *versions: Named) -> bool:
-        """Whether a dropped version is still loaded; it then passes all RPCs on to the other versions."""
+        """Whether a dropped version is still loaded; if so, it now passes all RPCs on to the other versions."""
         try:
             dropped.control.edge(self._table(NOBODY, True, *versions))
         except ControlError:

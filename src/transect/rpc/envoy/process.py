@@ -82,8 +82,8 @@ class Envoy:
         return _admin(self.folder, path, method, timeout_s)
 
     def stop(self, *, drain_s: float = 1.0, patience_s: float = 5.0) -> int:
-        """End it, and return its exit status: at the first moment without an RPC under way, or after `drain_s`; with
-        SIGTERM, and with SIGKILL if that has no effect.
+        """End it, and return its exit status.  It is ended as soon as no RPC is under way, or after `drain_s`: by
+        SIGTERM, and by SIGKILL if that has no effect.
         """
         if self.alive:
             self._drain(time.monotonic() + drain_s)

@@ -40,7 +40,7 @@ class Recording:
     sources: Mapping[str, str]  # path -> text of the policies
 
     def begin(self, starts: Sequence[bytes]) -> None:
-        """Write the head, before Envoy starts with `Settings.record` at this path; FileExistsError."""
+        """Write the head, before Envoy starts with `Settings.record` at this path.  Raises FileExistsError."""
         self._head(starts, 0)
 
     def join(self, control: Control) -> int:

@@ -48,7 +48,7 @@ def tried(
     folder: Path,
     modules: Path,
 ) -> None:
-    """Raises Refused with how it failed.  `folder`: empty; `modules`: where native ones are."""
+    """Try a module; raises Refused, which says how that failed.  `folder`: empty; `modules`: where native ones are."""
     with _server(folder / "server.sock", binding) as server:
         config = bootstrap(
             listen=Endpoint(path=str(folder / "listen.sock")),
@@ -90,7 +90,7 @@ def messages(service: ProtoService, name: str) -> list[bytes]:
 
 
 def filled(service: ProtoService, name: str, depth: int = DEPTH) -> bytes:
-    """A message with a value in every field, to that depth also in the messages that are its fields."""
+    """A message with a value in every field; down to that depth also in its sub-messages."""
     made = bytearray()
     for field in service.messages[name].fields:
         value = VALUES.get(field.kind.wire, b"")
@@ -127,7 +127,7 @@ def _call(envoy: Envoy, binding: Binding) -> None:
 
 @contextmanager
 def _server(path: Path, binding: Binding) -> Iterator[Endpoint]:
-    """A server of the service's methods, which gives one of its replies after the other."""
+    """A server of the service's methods, which gives their replies in turn."""
     import grpc
 
     replies = {m.path: itertools.cycle(messages(binding.service, m.reply)) for m in binding.methods}

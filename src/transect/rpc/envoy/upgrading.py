@@ -80,13 +80,13 @@ class Kind(Protocol[M]):
         ...
 
     def carries(self, version: Version, handover: Handover) -> None:
-        """Raises Refused if the state of that version cannot be obtained, from which the next one would continue."""
+        """Raises Refused if the state of that version, from which the next one would continue, cannot be obtained."""
         ...
 
     def make(
         self, chain: ChainFile, binding: Binding, number: int, images: Sequence[bytes], edge: str = ""
     ) -> M:
-        """A version, compiled, that begins with these states; `edge`: as of `Settings`.  Raises Unavailable,
+        """Compile a version that begins with these states; `edge`: as in `Settings`.  Raises Unavailable,
         BuildError."""
         ...
 
@@ -139,7 +139,7 @@ class Ready(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A copy that RPCs may still name.  `upgrade.Copy`."""
+    """A copy that RPCs may still name.  Implements `upgrade.Copy`."""
 
     copy: Copy
     named: Callable[[], bool]
@@ -171,7 +171,7 @@ class Upgrades(Generic[M]):
         self.before: Version | None = None  # the one before the last upgrade
         self.joined = False  # whether it is one of several processors that change together
         self._told = told
-        self._made = deployed.number  # number of versions made, with those that were never put in force
+        self._made = deployed.number  # number of versions made, including those that were never put in force
         self._settling: Settling | None = None
 
     @property
@@ -181,7 +181,7 @@ class Upgrades(Generic[M]):
 
     @property
     def settled(self) -> bool:
-        """Whether no RPC of an older version is under way, and their changes have been carried over."""
+        """Whether no RPC of an older version is under way, and what such RPCs changed has been carried over."""
         settling = self._settling
         return settling is None or settling.quiet
 
@@ -199,7 +199,7 @@ class Upgrades(Generic[M]):
             return handover.fields()
 
     def go_back(self) -> Mapping[str, str]:
-        """Put the version before the last one in force again, in the same way."""
+        """Put the version from before the last upgrade in force again, in the same way."""
         with self.changing:
             if self.joined:
                 raise Refused(NOT_ALONE, TOGETHER)

@@ -5,11 +5,11 @@
 |------------|-------------------------------------------------------------------------------|
 | `levels`   | identical, service, loose; which state of an element counts at each           |
 | `world`    | what views read: messages, metadata, what earlier hooks kept                  |
-| `metadata` | headers and trailers as a map; `header_predicates` says which gRPC takes      |
+| `metadata` | headers and trailers as a map; `header_predicates` says which gRPC accepts    |
 | `passes`   | messages through neighbouring elements, symbolically                          |
 | `compare`  | what is put out, and the relation that must hold again                        |
 | `pairs`    | the obligations of two neighbours that change places, and the answer          |
-| `split`    | proofs by cases of what no call changes                                       |
+| `split`    | proofs by cases: a condition on what no call changes, and its negation        |
 | `explore`  | the search for a stream which shows a difference; `plain`, `samples` help it  |
 | `concrete` | a solver's model as such a stream                                             |
 | `simulate` | streams on the reference interpreter; `service` makes a service for them      |

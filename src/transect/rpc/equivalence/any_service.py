@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of any service that policies fit.  Which fields belong to one oneof, and how wide numbers are, only a
-service tells; so the first is an unknown of each question, and what a field makes of a number is an unknown function.
+"""Messages of any service that policies fit.  Only a service tells which fields belong to one oneof, and how wide
+numbers are; so the first is an unknown of each question, and what a field makes of a number is an unknown function.
 
 At most one member of a oneof is present, and assigning one removes the others.  R015 lets a policy assign such a member
 only if its view gives all of them as `T | None`, so only such fields can belong to a oneof.
@@ -32,7 +32,7 @@ METADATA = ("headers", "trailers")  # of `rpc`
 
 
 class AnyService(World):
-    """One call of a hook of one policy, or of two versions of one."""
+    """One call of a hook, in one policy or in two versions of one."""
 
     def __init__(self, hook: str, programs: Sequence[Program]) -> None:
         super().__init__(hook)
@@ -161,7 +161,7 @@ class AnyService(World):
                 yield f"only the {whose} version reads `{name}`: it refuses a message in which that is malformed"
 
     def _is_checked(self, touch: Touch) -> bool:
-        """Whether it can be that what came is no value of the field's type: no UTF-8, or no message."""
+        """Whether the bytes that came may be invalid for the field's type: no UTF-8, or no message."""
         members = (m for p in self.programs for v in p.views if v.name == touch.view for m in v.members)
         types = (m.type for m in members if m.name == touch.field)
         inner = (t.item if isinstance(t, OptionType) else t for t in types)

@@ -32,12 +32,12 @@ class Stand:
 
 
 Arrangement = Sequence[Stand]
-"""In the order in which a request passes; those on the clients' side come first."""
+"""Elements in the order in which a request passes them; those on the clients' side come first."""
 
 
 @dataclass(frozen=True)
 class StepTaken:
-    """One step from the one arrangement to the other, and whether it may be taken."""
+    """One step from one arrangement to the other, and whether it may be taken."""
 
     what: str
     judgement: Judgement
@@ -119,8 +119,8 @@ class Judge:
         return self._known[id(program)]
 
     def _bytes_seen(self, first: Stand, second: Stand, others: Sequence[Stand]) -> str:
-        """Two that assign fields of one message leave its bytes in another order; so an element that reads the bytes
-        sees it.
+        """If two elements assign fields of one message, the order of its bytes depends on theirs; so an element that
+        reads the bytes sees a swap.
         """
         for body, root in (("body", "msg"), ("reply_body", "reply")):
             if all(root in self._touched(s.program).assigns for s in (first, second)):

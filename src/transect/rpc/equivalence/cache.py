@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers about pairs on disk, by the content of the two programs, the settings and the version of the proofs.
+"""Answers about pairs, kept on disk by the content of the two programs, the settings and the version of the proofs.
 
 A file holds only answers, as JSON: a refusal keeps its reason and its table, but not the stream, which is found again
 when it is needed.
@@ -56,7 +56,7 @@ class Cache:
             return None
 
     def text(self, program: Program) -> str:
-        """Its dump, made once: a chain needs it for each pair of the element with another."""
+        """The dump of a program, made once: a chain needs it for each pair of the element with another."""
         if id(program) not in self._texts:
             self._texts[id(program)] = program, dump(program)
         return self._texts[id(program)][1]

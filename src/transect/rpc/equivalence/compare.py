@@ -139,7 +139,7 @@ class Comparer:
     # ------------------------------------------------------------ obligations
 
     def pass_same(self, rpc: str, a: Sequence[Outcome], b: Sequence[Outcome], *, reply: bool = False) -> Term:
-        """After one pass from the relation: the same is put out, and the relation holds again."""
+        """After one pass that begins where the relation holds: the same is put out, and the relation holds again."""
         return fold.both(
             *(
                 fold.implies(fold.both(x.guard, y.guard), self._after(rpc, x, y, reply))

@@ -35,7 +35,7 @@ from transect.rpc.equivalence.simulate import (
 )
 from transect.rpc.equivalence.streams import Ends, Run, Step, Stream, Witness
 
-BUDGET = 3  # times the limit of one question: processor time for one search
+BUDGET = 3  # processor time for one search, in multiples of the limit of one question
 Steps = tuple[tuple[str, Step], ...]
 
 _R1, _S1, _F1 = ("r1", Step.REQUEST), ("r1", Step.RESPONSE), ("r1", Step.FINISH)
@@ -105,7 +105,9 @@ def _asked(
     limit: float,
     until: float,
 ) -> Witness | None:
-    """Ask for a model, from the plainest to any, at last exactly; the first that shows a difference when it is run."""
+    """Ask for models, from the plainest to any; exactly, too, after one that showed no difference when it was run.
+    Returns the first that shows a difference.
+    """
     elements = tuple(asked.chain.elements.values())
     must = [goal, *asked.conditions(steps)]
     whole = [goal, *asked.chain.assumptions]

@@ -103,7 +103,7 @@ class Element:
         return found
 
     def told(self, names: Collection[str], level: Level) -> bool:
-        """Whether what the element is told of replies and ends under one of these names matters."""
+        """Whether it matters what the element is told of replies and ends under one of these names."""
         seen: frozenset[Node] | set[Node] = self.flows.seen
         if level is not Level.IDENTICAL:
             seen = self.flows.relevant(self.sinks(level))

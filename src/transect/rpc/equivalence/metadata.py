@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata of one direction while something is proved: a map of texts, and such a map for the interpreter.
+"""Metadata of one direction: a map of texts while something is proved, and such a map for the interpreter.
 
 At first it holds whatever a client may send, also values that no policy can read.
 """
@@ -59,7 +59,7 @@ def writable(name: Term) -> Term:
 
 
 def sendable(name: Term, value: Term) -> Term:
-    """Whether gRPC accepts the header, as `rpc.headers.sendable` says."""
+    """Whether gRPC accepts the header: the same as `sendable` of `rpc/headers.py`."""
     return fold.both(
         fold.is_such(NAME, name),
         fold.is_such(PRINTABLE, value),

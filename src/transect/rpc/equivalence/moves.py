@@ -32,7 +32,7 @@ from transect.rpc.equivalence.streams import Step, Stream, Witness
 
 
 class Side(StrEnum):
-    """Which side of the network; on the clients' there is an instance for each."""
+    """Which side of the network; on the clients' side there is an instance for each client."""
 
     CLIENT = "client"
     SERVER = "server"
@@ -46,7 +46,7 @@ class Move:
 
 
 SEARCH = 8
-"""Times the limit of one question: what the search for a stream may take, which asks at most six."""
+"""What the search for a stream may take, in multiples of the limit of one question; it asks at most six questions."""
 
 PREFIXES: tuple[Steps, ...] = (
     (("r1", Step.REQUEST),),
@@ -104,8 +104,8 @@ def _changing(element: Element, level: Level) -> list[str]:
 
 
 def _witness(element: Element, level: Level, limit: float) -> Witness | str:
-    """Two clients, of which the second notices at one place, but not at the other, that the first has called; or what
-    prevented finding them, if known.  Raises `Unsupported`, `Clash`, `Spent`.
+    """A stream of two clients, of which the second notices at one place, but not at the other, that the first has
+    called; or, if known, why none was found.  Raises `Unsupported`, `Clash`, `Spent`.
     """
     given_up = ""
     chain = Chain([element])

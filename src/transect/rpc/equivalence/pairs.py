@@ -27,7 +27,7 @@ from transect.rpc.equivalence.streams import Witness
 from transect.rpc.equivalence.world import Oneofs
 
 WHOLE = 40
-"""Times the limit of one question: the time for one level of a pair, or for a second proof.  There are four
+"""The time for one level of a pair, or for a second proof, in multiples of the limit of one question.  There are four
 obligations, and each may be asked again with and without as many conditions as `split` tries.
 """
 
@@ -46,7 +46,7 @@ class Judgement:
     verdict: Verdict
     why: str
     witness: Witness | None = None
-    kept: str = ""  # the table of a witness that is not in the cache
+    kept: str = ""  # the table of a witness whose stream the cache does not keep
 
     @property
     def table(self) -> str:

@@ -50,7 +50,7 @@ class Side:
     said: Mapping[str, tuple[Said, ...]]
     flights: Mapping[tuple[str, str], Flight] = field(
         default_factory=dict
-    )  # by (RPC, element), of the entered
+    )  # by (RPC, element), of elements that the RPC has entered
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def mended(
 
 
 def check_headers(stream: Stream) -> None:
-    """Raises Unsendable for a header that only a self-written client could send."""
+    """Raises Unsendable for a header that a client could send only without a gRPC library."""
     for event in stream.events:
         for name, value in event.headers.items():
             if unwritable(name) or not sendable(name, value):
@@ -109,7 +109,7 @@ def _ways(end: Event, stream: Stream, ends: Ends) -> list[list[Event]]:
 
 
 def _peers_named(programs: Mapping[str, Program], stream: Stream) -> Stream:
-    """The stream with peers that loopback has, if some element asks who calls."""
+    """The stream with loopback addresses as peers if some element asks who calls; otherwise without peers."""
     if not any(use.field == "peer" for p in programs.values() for use in needs(p).uses):
         return replace(stream, events=[replace(e, peer="") for e in stream.events])
     peers = dict.fromkeys(e.peer for e in stream.events if e.step is Step.REQUEST)

@@ -212,7 +212,7 @@ class _Running:
         self.chains: dict[str, PythonChain] = {}
         self.rpcs: dict[
             str, tuple[PythonRpc | None, PythonRpc | None]
-        ] = {}  # at the client's, at the server's
+        ] = {}  # at the client's side, at the server's
         self.headers: dict[str, PlainHeaders] = {}
         self.ended: dict[str, tuple[int, int]] = {}  # code and cause of RPCs that a chain ended
         self.over: set[str] = set()  # RPCs that were finished at once
@@ -263,7 +263,7 @@ class _Running:
                 return self.finish(event)
 
     def _finished_at_once(self, event: Event) -> None:
-        """Where that is so: what an RPC's end is told besides is told by its own event, if there is one."""
+        """Finish an RPC at once, where `ends` says so; its own FINISH event, if there is one, tells the rest."""
         replied = self.ends is Ends.WITH_REPLY and event.step is Step.RESPONSE
         if self.ends is Ends.LATER or event.rpc not in self.rpcs:
             return
@@ -362,7 +362,7 @@ class _Running:
 
 
 def end_of(stream: Stream, rpc: str) -> Event:
-    """The event of an RPC's end; one of which nothing is known where the stream has none."""
+    """The event of an RPC's end; one that tells nothing if the stream has none."""
     there = (e for e in stream.events if e.rpc == rpc and e.step is Step.FINISH)
     return next(there, Event(rpc, Step.FINISH))
 

@@ -42,7 +42,7 @@ def decided(pair: Obligations, comparer: Comparer, goal: Term) -> str:
 
 
 def _conditions(pair: Obligations, goal: Term) -> Iterator[Term]:
-    """The smallest questions of the goal about what no call changes."""
+    """The atomic conditions in the goal that depend only on what no call changes."""
     fixed = {f"{e.name}.{name}" for e in pair.elements for name in _fixed(pair, e.name)}
     for term in walk(goal):
         if term.sort is Sort.BOOL and term.op not in (Op.NOT, Op.AND, Op.OR, Op.CONST):

@@ -40,12 +40,12 @@ class Ends(StrEnum):
 
     LATER = "later"  # by an event of its own, as a proof sees it: other RPCs may come in between
     AT_ONCE = "at once"  # as carriers do
-    WITH_REPLY = "with its reply"  # at once, and a reply ends the RPC, as of unary methods
+    WITH_REPLY = "with its reply"  # at once, and a reply ends the RPC, as in unary methods
 
 
 @dataclass(frozen=True)
 class Stream:
-    # By element and field; a table has a `Content`; the rest is as declared
+    # By element and field; a table's value is a `Content`; fields that are missing here are as declared
     state: Mapping[str, Mapping[str, object]]
     events: Sequence[Event]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a field of a message holds of a number that is assigned: only a service tells how wide it is.
+"""What a field of a message holds after a number was assigned: only a service tells how wide the field is.
 
-So to a proof it is an unknown function of the number, but for numbers that every kind of field holds as they are.
+So in a proof it is an unknown function of the number, except for numbers that every kind of field holds as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ EXACT = 1 << 31  # numbers from 0 on that every integer field holds as they are
 def as_held(
     place: str, value: Value, note: Callable[[Term, Term], None] = lambda found, value: None
 ) -> Value:
-    """What the field at a place reads after the value was assigned; `note`: told what may differ from which number."""
+    """What is read from the field at a place after the value was assigned; `note`: called with this and the number
+    where they may differ."""
     match value:
         case Option(present=present, value=inner) if inner is not None:
             return Option(present, as_held(place, inner, note))
@@ -33,7 +34,7 @@ def as_held(
 
 
 def keeps(place: str, held: Held) -> Iterator[Term]:
-    """That the field at a place holds what was read there as it is: it came out of a field of that width."""
+    """That the field at a place can hold unchanged what was read there: it came out of a field of that width."""
     match held:
         case Option(value=inner) if inner is not None:
             yield from keeps(place, inner)

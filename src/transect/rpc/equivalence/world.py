@@ -23,19 +23,19 @@ from transect.rpc.equivalence.widths import as_held, keeps
 from transect.rpc.functions.chacha import KEY_BYTES
 
 REWRITTEN = "rewritten "
-"""How the unknown function is called which gives a message's bytes after fields were assigned; their names follow."""
+"""The name of the unknown function that gives a message's bytes after fields were assigned; their names follow."""
 
 
 Oneofs = Sequence[Collection[str]] | None
-"""The members of each oneof of the messages, by name; None: no service is known, so that any may be of one."""
+"""The members of each oneof of the messages, by name; None: no service is known, so any field may be in one."""
 
 
 @dataclass(frozen=True)
 class Body:
     """A message."""
 
-    root: str  # whose unknown fields it has: `request`, `reply`
-    base: Term  # the bytes whose fields those are that nobody assigned
+    root: str  # the beginning of its unknown fields' names: `request`, `reply`
+    base: Term  # the bytes from which the fields are that nobody assigned
     bytes: Term  # as it is passed on
     fields: Mapping[str, Held] = field(default_factory=dict)  # what was assigned, by path: `user`
     types: Mapping[str, Type] = field(default_factory=dict)  # of every field that was met
@@ -197,9 +197,9 @@ class ChainWorld(World):
         path.outside[place.partition(".")[0] + "@dirty"] = TRUE
 
     def _alone(self, path: Path, place: str, body: Body, t: Type) -> None:
-        """Members of one oneof end each other, and only a service tells which fields are.
+        """Assigning a member of a oneof ends the others, and only a service tells which fields are in one.
 
-        Within one element the fields that may be of one are `T | None` (R015); another may read them as `T`.
+        Within one element, the fields that may be in one are `T | None` (R015); another may read them as `T`.
         """
         root, _, rest = place.partition(".")
         assigned = _with_presence(body.fields)
@@ -225,7 +225,7 @@ class ChainWorld(World):
                 return super().call(path, declared, args)
 
     def _keyed(self, found: Value, key: Term, declared: ir.IntrinsicDecl) -> Value:
-        """Sealing fails for want of a key alone, and unsealing for want of one, too."""
+        """Sealing fails only if the key has the wrong length; then unsealing fails, too."""
         assert isinstance(found, Option), f"{declared.name} may fail"
         there = fold.equal(fold.length(key), integer(KEY_BYTES))
         if declared.name.endswith("unseal_text"):
@@ -235,7 +235,7 @@ class ChainWorld(World):
     # ------------------------------------------------------------ afterwards
 
     def passed(self, path: Path) -> Passing:
-        """What goes on after the hook has run."""
+        """What is passed on after the hook has run."""
         headers = {side: self._table(path, side) for side in self.passing.headers}
         return Passing(
             self.passing.rpc,
