@@ -14,7 +14,7 @@ from transect.control.answers import OTHERS, Share
 from transect.control.readings import shown
 
 NS = 1e-9
-KEPT = 100  # clients; when there are more, those that need no account of their own are looked for
+KEPT = 100  # clients; when there are twice as many, those that need no account of their own are looked for
 
 
 @dataclass(slots=True)

@@ -167,7 +167,7 @@ def escaped(text: str) -> str:
 
 def with_filters(bootstrap: Json, filters: Sequence[Filter], methods: Sequence[str]) -> Json:
     """The bootstrap of an Envoy with these filters: its refusals have the code and text of the elements, and calls of
-    other methods than these (paths) do not pass.
+    other methods than these (paths) pass by the routes that switch the filters off, or not at all.
     """
     manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     replies = [f.reply() for f in filters if isinstance(f, Refusal)]

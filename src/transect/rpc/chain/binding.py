@@ -71,7 +71,7 @@ class BoundView:
 
 @dataclass(frozen=True, slots=True)
 class BoundMethod:
-    """The views of one element for one method; "" if the method has none."""
+    """The views of one element for one method."""
 
     method: ProtoMethod
     requests: tuple[str, ...]  # view classes over the request (hooks may name different ones)

@@ -192,8 +192,8 @@ def _word(
     bars_after: Processor | None = None,
     bars_before: Processor | None = None,
 ) -> Span:
-    """The word because of which it cannot stand there or behind (there or before); without one, the use
-    of the element.
+    """The word because of which it cannot stand at `bars_after` or behind it (before `bars_before`); without one, the
+    use of the element.
     """
     for at in PROCESSORS:
         after = bars_after is not None and at.rank >= bars_after.rank

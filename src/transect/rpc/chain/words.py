@@ -39,7 +39,7 @@ class Words:
         return None
 
     def texts(self, node: ast.expr | None, name: str) -> list[str]:
-        """A list of texts without duplicates, not empty."""
+        """A list of texts without duplicates, which may not be written empty; nothing where it is left out or wrong."""
         if node is None:
             return []
         if not isinstance(node, ast.List | ast.Tuple):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The user's Envoy: where it is, its version, and what its dynamic-module interface requires and offers.
 
-All of it is read from the binary itself, so it is known before anything is started whether a module fits.
+All of it comes from the binary itself, so it is known before an Envoy serves whether a module fits.
 """
 
 from __future__ import annotations

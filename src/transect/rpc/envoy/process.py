@@ -33,7 +33,7 @@ LOOKED_AT = 1 << 16  # bytes at the end of its log, where it says why it ended
 
 
 class EnvoyFailed(Exception):
-    """Envoy did not start, or has ended; `log` is kept, and `why` is Envoy's own last message."""
+    """Envoy did not start, or has ended; `log` is where it wrote, and `why` is Envoy's own last message."""
 
     def __init__(self, why: str, log: Path) -> None:
         super().__init__(f"{why} (log: {log})")

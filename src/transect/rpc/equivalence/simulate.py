@@ -382,9 +382,6 @@ def _state(engine: _Engine) -> str:
     return " ".join(parts) or "nothing"
 
 
-SHOWN = 4  # entries of a table in words
-
-
 def _held(held: Any, t: Type) -> str:
     match t:
         case TableType():

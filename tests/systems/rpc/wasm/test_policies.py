@@ -87,10 +87,10 @@ class Given:
 
 
 @contextmanager
-def given(elements: str, folder: Path) -> Iterator[Given]:
+def given(elements: str, folder: Path, policies: str = "") -> Iterator[Given]:
     server, port = echo.serve()
     path = folder / "chain.py"
-    path.write_text(HEAD.replace("{port}", str(port)).replace("{elements}", elements))
+    path.write_text(policies + HEAD.replace("{port}", str(port)).replace("{elements}", elements))
     found, diagnostics = read_chain(path), Diagnostics()
     assert found.chain is not None, [d.message for d in found.diagnostics]
     binding = bound(found.chain, diagnostics)
@@ -181,6 +181,46 @@ def test_the_same_stream_gives_the_same_verdicts_messages_and_state_on_every_car
         assert calls(recorded) == calls(log)
         assert recorded.trailer is not None and log.trailer is not None
         assert recorded.trailer.finals == log.trailer.finals
+
+
+SECRET = """
+from transect.lang import Secret, Tally, tally
+from transect.rpc import Code, Element, Forward, Message, Reject, Rpc, Verdict, digest
+
+class Ask(Message):
+    text: Secret[str]
+    key: str
+
+class Used(Element):
+    times: Tally[str, int] = tally(1000)
+    def request(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+        text = digest(rpc.msg.text)
+        self.times[text] += 1
+        if self.times[text] > 9:
+            return Reject(Code.RESOURCE_EXHAUSTED, f"{text} was used too often")
+        rpc.msg.key = text
+        return Forward()
+    def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+        return Forward() if digest(rpc.reply.text) != "" else Reject(Code.OK, "")
+
+class Answer(Message):
+    text: Secret[str]
+"""
+
+
+@pytest.mark.parametrize("carrier", [in_native, in_wasm])
+def test_a_secret_stands_in_no_log_and_the_log_replays(
+    carrier: Callable[[Given, Path, int, int], tuple[list[str], Log]], tmp_path: Path
+) -> None:
+    with given("    Used(),", tmp_path, SECRET) as it:
+        said, log = carrier(it, tmp_path, 5, 60)
+    assert "short" in said and "ü" * 400 in said, "it passes unchanged"
+    (file,) = tmp_path.glob("*.log")
+    for text in ("short", "lorem ipsum", "ü" * 4):
+        assert text.encode() not in file.read_bytes()
+    again = compare(log, RpcDecoder(log))
+    assert (again.divergence, again.same, again.calls) == (None, True, len(log.records))
+    assert len(log.records) > 80 and any("was used too often" in one for one in said)
 
 
 def test_what_a_plugin_recorded_is_what_the_interpreter_does(tmp_path: Path) -> None:
