@@ -110,8 +110,9 @@ class Reader:
             self.line.spans = read_spans(spans, self.files)
         else:
             words = text
-        self.line.tokens = [Token(m.lastgroup, m[m.lastgroup]) for m in TOKEN.finditer(words) if m.lastgroup]
-        if any(token.kind == "wrong" for token in self.line.tokens):
+        tokens = [Token(kind, m[kind]) for m in TOKEN.finditer(words) if (kind := m.lastgroup)]
+        self.line.tokens = tokens
+        if "wrong" in {kind for kind, _ in tokens}:
             wrong = next(m for m in TOKEN.finditer(words) if m.lastgroup == "wrong")
             raise self.error(f"cannot read {words[wrong.start() :].strip()[:20]!r}")
 
@@ -145,16 +146,21 @@ class Reader:
         return line.tokens[at] if at < len(line.tokens) else END
 
     def take(self) -> Token:
-        token = self.peek()
-        self.line.at += 1
-        return token
+        line = self.line
+        at = line.at
+        line.at = at + 1
+        return line.tokens[at] if at < len(line.tokens) else END
 
     def skip(self, word: str) -> bool:
         """Take the word if it comes next.  A name in backquotes is never a word."""
-        token = self.peek()
-        if token.text != word or token.kind == "text":
+        line = self.line  # most of a text's words are looked for here
+        at = line.at
+        if at >= len(line.tokens):
             return False
-        self.line.at += 1
+        kind, text = line.tokens[at]
+        if text != word or kind == "text":
+            return False
+        line.at = at + 1
         return True
 
     def expect(self, word: str) -> None:
